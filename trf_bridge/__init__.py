@@ -1,0 +1,49 @@
+"""A bridge from Hugging Face transformers to spaCy pipelines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .about import __version__
+
+if TYPE_CHECKING:
+    from .pipes.attrs import install_extensions
+    from .pipes.hooks import install_hooks
+    from .pipes.pretrained import from_pretrained
+    from .types import Activations, Wordpieces
+    from .wrappers.model import TransformerModel
+
+__all__ = [
+    "Activations",
+    "TransformerModel",
+    "Wordpieces",
+    "__version__",
+    "from_pretrained",
+    "install_extensions",
+    "install_hooks",
+]
+
+# Where each public name lives. They are imported when first asked for: spaCy, torch and
+# transformers take seconds, and `import trf_bridge` should not.
+_HOMES = {
+    "Activations": "types",
+    "TransformerModel": "wrappers.model",
+    "Wordpieces": "types",
+    "from_pretrained": "pipes.pretrained",
+    "install_extensions": "pipes.attrs",
+    "install_hooks": "pipes.hooks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

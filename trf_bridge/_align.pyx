@@ -1,0 +1,229 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: infer_types=True
+"""Kernels of the alignment, on typed memoryviews.
+
+A wordpiece is linked to a run of neighbouring tokens, so one pair (first, last) per wordpiece holds
+the whole alignment; rows, counts and weights all follow from it. Callers allocate every output.
+"""
+from cpython.unicode cimport PyUnicode_READ_CHAR
+
+
+cdef extern from "Python.h":
+    bint Py_UNICODE_ISSPACE(Py_UCS4 char) nogil
+
+
+ctypedef fused floating:
+    float
+    double
+
+
+def trim_spans(list texts, const int[::1] n_pieces, const int[:, ::1] spans, int[:, ::1] out):
+    """Move the ends of each span inwards past white space, unless it holds nothing else.
+
+    texts (list of str, (n_docs,)): The texts that the spans point into.
+    n_pieces ((n_docs,)): How many of the spans belong to each text.
+    spans ((n_wp, 2)): Character start and end.
+    out ((n_wp, 2)): Receives the trimmed spans.
+    """
+    cdef Py_ssize_t i, piece = 0, stop
+    cdef int start, end
+    cdef str text
+    for i in range(len(texts)):
+        text = texts[i]
+        stop = piece + n_pieces[i]
+        while piece < stop:
+            start = spans[piece, 0]
+            end = spans[piece, 1]
+            while start < end and Py_UNICODE_ISSPACE(PyUnicode_READ_CHAR(text, start)):
+                start += 1
+            if start == end:  # nothing but white space, or empty: as it was
+                start = spans[piece, 0]
+            else:
+                while Py_UNICODE_ISSPACE(PyUnicode_READ_CHAR(text, end - 1)):
+                    end -= 1
+            out[piece, 0] = start
+            out[piece, 1] = end
+            piece += 1
+
+
+def overlap(
+    const int[:, ::1] tokens,
+    const int[:, ::1] bounds,
+    const int[:, ::1] spans,
+    const int[:, ::1] pieces,
+    const int[::1] lengths,
+    int[:, ::1] covered,
+    int[:, ::1] ranges,
+):
+    """Find the tokens that share a character with each wordpiece, else the nearest one.
+
+    The cursor over the tokens follows the wordpieces. Tokens are sorted and disjoint; wordpieces
+    nearly always are sorted too, so the cursor moves forward and the time is linear; it can move
+    back, so that a normalizer that reorders characters costs time and not correctness.
+
+    tokens ((n_tokens, 2)): Character start and end, sorted within each Doc.
+    bounds ((n_inputs, 2)): First and last token (exclusive) of each input's Doc.
+    spans ((n_inputs, 2)): Characters that each input covers.
+    pieces ((n_wp, 2)): Trimmed character start and end of each wordpiece.
+    lengths ((n_inputs,)): Wordpieces of each input.
+    covered ((n_inputs, 2)): Receives the first and last token (exclusive) of each input.
+    ranges ((n_wp, 2)): Receives the first and last token (exclusive) of each wordpiece.
+    """
+    cdef Py_ssize_t i, piece = 0, stop
+    cdef int low, high, at, last, start, end
+    with nogil:
+        at = 0
+        for i in range(lengths.shape[0]):
+            at = _seek(tokens, at, bounds[i, 0], bounds[i, 1], spans[i, 0])
+            low = high = at
+            while high < bounds[i, 1] and tokens[high, 0] < spans[i, 1]:
+                high += 1
+            covered[i, 0] = low
+            covered[i, 1] = high
+            stop = piece + lengths[i]
+            while piece < stop:
+                start = pieces[piece, 0]
+                end = pieces[piece, 1]
+                at = _seek(tokens, at, low, high, start)
+                last = at
+                while last < high and tokens[last, 0] < end:
+                    last += 1
+                # An empty span lies in a token without sharing a character with it.
+                if last == at or start == end:
+                    at = last = _nearest(tokens, at, low, high, start, end)
+                    last += high > low
+                ranges[piece, 0] = at
+                ranges[piece, 1] = last
+                piece += 1
+
+
+cdef int _seek(const int[:, ::1] tokens, int at, int low, int high, int char) noexcept nogil:
+    """The first token in [low, high) that ends after the character."""
+    at = min(max(at, low), high)
+    while at > low and tokens[at - 1, 1] > char:
+        at -= 1
+    while at < high and tokens[at, 1] <= char:
+        at += 1
+    return at
+
+
+cdef int _nearest(
+    const int[:, ::1] tokens, int at, int low, int high, int start, int end
+) noexcept nogil:
+    """The token with the fewest characters between it and the span; on a tie the following one."""
+    if at == high:
+        return max(at - 1, low)
+    if at > low and start - tokens[at - 1, 1] < tokens[at, 0] - end:
+        return at - 1
+    return at
+
+
+def count_links(const int[:, ::1] ranges, int[::1] lengths) -> int:
+    """Count the wordpieces that are linked to each token.
+
+    ranges ((n_wp, 2)): First and last token (exclusive) of each wordpiece.
+    lengths ((n_tokens,)): Receives the counts; zero on entry.
+    RETURNS (int): The number of links.
+    """
+    cdef Py_ssize_t piece
+    cdef int token
+    cdef Py_ssize_t total = 0
+    with nogil:
+        for piece in range(ranges.shape[0]):
+            total += ranges[piece, 1] - ranges[piece, 0]
+            for token in range(ranges[piece, 0], ranges[piece, 1]):
+                lengths[token] += 1
+    return total
+
+
+def fill_links(
+    const int[:, ::1] ranges,
+    const int[::1] first_row,
+    int[::1] cursors,
+    int[::1] rows,
+    int[::1] shares,
+):
+    """Write each token's wordpieces, ascending, and the number of tokens that share each.
+
+    ranges ((n_wp, 2)): First and last token (exclusive) of each wordpiece.
+    first_row ((n_wp,)): The wordpiece at which the Doc of each wordpiece begins.
+    cursors ((n_tokens,)): Where each token's links begin; moved to where they end.
+    rows ((n_links,)): Receives rows of the token's own Doc.
+    shares ((n_links,)): Receives the number of tokens linked to that row.
+    """
+    cdef Py_ssize_t piece
+    cdef int token, share, at
+    with nogil:
+        for piece in range(ranges.shape[0]):
+            share = ranges[piece, 1] - ranges[piece, 0]
+            for token in range(ranges[piece, 0], ranges[piece, 1]):
+                at = cursors[token]
+                rows[at] = <int>(piece - first_row[piece])
+                shares[at] = share
+                cursors[token] = at + 1
+
+
+def gather_sum(
+    const floating[:, ::1] inputs,
+    const int[::1] rows,
+    const floating[::1] weights,
+    const int[::1] lengths,
+    floating[:, ::1] out,
+):
+    """Weighted sum of the rows linked to each token: out[i] = sum of weights[k] * inputs[rows[k]].
+
+    inputs ((n_wp, width)): Rows to sum.
+    rows, weights ((n_links,)): Linked rows and their weights, token after token.
+    lengths ((n_tokens,)): Links of each token.
+    out ((n_tokens, width)): Receives the sums.
+    """
+    cdef Py_ssize_t token, column, link = 0, stop, width = inputs.shape[1]
+    cdef const floating* source
+    cdef floating* target
+    cdef floating weight
+    if width == 0:
+        return
+    with nogil:
+        for token in range(lengths.shape[0]):
+            target = &out[token, 0]
+            for column in range(width):
+                target[column] = 0
+            stop = link + lengths[token]
+            while link < stop:
+                source = &inputs[rows[link], 0]
+                weight = weights[link]
+                for column in range(width):
+                    target[column] += weight * source[column]
+                link += 1
+
+
+def scatter_add(
+    const floating[:, ::1] d_out,
+    const int[::1] rows,
+    const floating[::1] weights,
+    const int[::1] lengths,
+    floating[:, ::1] d_inputs,
+):
+    """The exact transpose of `gather_sum`: d_inputs[rows[k]] += weights[k] * d_out[i].
+
+    d_out ((n_tokens, width)): Gradient of the sums.
+    rows, weights ((n_links,)): Linked rows and their weights, token after token.
+    lengths ((n_tokens,)): Links of each token.
+    d_inputs ((n_wp, width)): Receives the gradient of the rows; zero on entry.
+    """
+    cdef Py_ssize_t token, column, link = 0, stop, width = d_out.shape[1]
+    cdef const floating* source
+    cdef floating* target
+    cdef floating weight
+    if width == 0:
+        return
+    with nogil:
+        for token in range(lengths.shape[0]):
+            source = &d_out[token, 0]
+            stop = link + lengths[token]
+            while link < stop:
+                target = &d_inputs[rows[link], 0]
+                weight = weights[link]
+                for column in range(width):
+                    target[column] += weight * source[column]
+                link += 1

@@ -1,0 +1,118 @@
+"""Character offsets of tokens and wordpieces -> which wordpieces belong to which token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy
+
+from .._align import count_links, fill_links, overlap, trim_spans
+from ..types import Array, Wordpieces
+from .boundary import attach_boundary
+from .weights import share_weights
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The links between the tokens and the wordpieces of a batch of Docs.
+
+    rows (int32, (n_links,)): Wordpieces of each token, ascending, token after token. They are rows
+        of the token's own Doc.
+    lengths (int32, (n_tokens,)): Links of each token.
+    weights (float32, (n_links,)): 1 / (number of tokens that share the wordpiece).
+    n_tokens (int32, (n_docs,)): Tokens of each Doc.
+    """
+
+    rows: Array
+    lengths: Array
+    weights: Array
+    n_tokens: Array
+
+    def split(self) -> list[Alignment]:
+        """Cut the batch into its Docs.
+
+        RETURNS (list of Alignment, (n_docs,)): Views of the same arrays.
+        """
+        ends = numpy.cumsum(self.n_tokens)
+        link_ends = numpy.concatenate([[0], numpy.cumsum(self.lengths)])
+        docs = []
+        for end, n in zip(ends.tolist(), self.n_tokens.tolist(), strict=True):
+            links = slice(link_ends[end - n], link_ends[end])
+            docs.append(
+                Alignment(
+                    rows=self.rows[links],
+                    lengths=self.lengths[end - n : end],
+                    weights=self.weights[links],
+                    n_tokens=numpy.asarray([n], dtype="int32"),
+                )
+            )
+        return docs
+
+    def tolist(self) -> list[list[int]]:
+        """List the wordpieces of each token.
+
+        RETURNS (list of list of int, (n_tokens,)): Rows of the token's own Doc, ascending.
+        """
+        rows, lists, start = self.rows.tolist(), [], 0
+        for length in self.lengths.tolist():
+            lists.append(rows[start : start + length])
+            start += length
+        return lists
+
+
+def align(
+    texts: Sequence[str], token_spans: Sequence[Array], wordpieces: Sequence[Wordpieces]
+) -> Alignment:
+    """Align the wordpieces of a batch of Docs to their tokens.
+
+    A token is linked to every wordpiece that it shares a character with, white space at the ends of
+    a wordpiece aside. A wordpiece that shares none is linked to the nearest token. A boundary
+    wordpiece is linked to every token of its input. All Docs are aligned in one pass, in time
+    linear in tokens, wordpieces and links.
+
+    texts (sequence of str, (n_docs,)): The text of each Doc.
+    token_spans (sequence of int32, each (n_tokens, 2)): Character start and end of its tokens.
+    wordpieces (sequence of Wordpieces, (n_docs,)): Its wordpieces.
+    RETURNS (Alignment): The links, with their weights.
+    """
+    n_tokens = numpy.asarray([len(spans) for spans in token_spans], dtype="int32")
+    n_pieces = numpy.asarray([len(pieces) for pieces in wordpieces], dtype="int32")
+    n_inputs = numpy.asarray([len(pieces.lengths) for pieces in wordpieces], dtype="int32")
+    tokens = _concatenate(token_spans, (0, 2))
+    offsets = _concatenate([pieces.offsets for pieces in wordpieces], (0, 2))
+    lengths = _concatenate([pieces.lengths for pieces in wordpieces], (0,))
+    spans = _concatenate([pieces.spans for pieces in wordpieces], (0, 2))
+    boundary = _concatenate([pieces.boundary for pieces in wordpieces], (0,), "bool")
+    token_ends = numpy.cumsum(n_tokens, dtype="int32")
+    bounds = numpy.stack([token_ends - n_tokens, token_ends], axis=1)
+
+    trimmed = numpy.empty_like(offsets)
+    trim_spans(list(texts), n_pieces, offsets, trimmed)
+    ranges = numpy.empty_like(offsets)
+    covered = numpy.empty_like(spans)
+    overlap(
+        tokens, numpy.repeat(bounds, n_inputs, axis=0), spans, trimmed, lengths, covered, ranges
+    )
+    attach_boundary(ranges, covered, lengths, boundary)
+    return _links(ranges, n_tokens, n_pieces)
+
+
+def _links(ranges: Array, n_tokens: Array, n_pieces: Array) -> Alignment:
+    """Turn the range of tokens of each wordpiece into the list of wordpieces of each token."""
+    lengths = numpy.zeros(int(n_tokens.sum()), dtype="int32")
+    total = count_links(ranges, lengths)
+    rows = numpy.empty(total, dtype="int32")
+    shares = numpy.empty(total, dtype="int32")
+    cursors = numpy.cumsum(lengths, dtype="int32") - lengths
+    first_row = numpy.repeat(numpy.cumsum(n_pieces, dtype="int32") - n_pieces, n_pieces)
+    fill_links(ranges, first_row, cursors, rows, shares)
+    return Alignment(rows=rows, lengths=lengths, weights=share_weights(shares), n_tokens=n_tokens)
+
+
+def _concatenate(
+    arrays: Sequence[Array], empty_shape: tuple[int, ...], dtype: str = "int32"
+) -> Array:
+    if not arrays:
+        return numpy.empty(empty_shape, dtype=dtype)
+    return numpy.ascontiguousarray(numpy.concatenate(arrays), dtype=dtype)

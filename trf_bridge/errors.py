@@ -1,0 +1,81 @@
+"""Every error and warning, by code: what happened, what was expected, what to do.
+
+No message holds text of a document.
+"""
+
+# Checkpoints and files
+TB001 = (
+    "[TB001] No checkpoint is named for the component '{name}'. Set {field} to a folder or to a "
+    "name on the Hugging Face hub, or load a saved pipeline."
+)
+TB002 = (
+    "[TB002] Can't find the checkpoint '{trf_name}' (revision {revision}): it is neither a folder "
+    "here nor reachable on the Hugging Face hub. Check the spelling and the network, or download "
+    "it and give the folder. The reason given: {reason}"
+)
+TB003 = (
+    "[TB003] Can't read the weights of '{trf_name}'. Expected model.safetensors (or "
+    "pytorch_model.bin), whole and belonging to its config.json. Download it again. The reason "
+    "given: {reason}"
+)
+TB004 = (
+    "[TB004] Can't load the tokenizer of '{trf_name}'. Expected tokenizer.json, or the vocabulary "
+    "files of the tokenizer that its config names. The reason given: {reason}"
+)
+TB005 = (
+    "[TB005] {path} was written in format {found}, and this version of trf_bridge ({version}) "
+    "reads formats up to {known}. Upgrade: pip install -U trf_bridge"
+)
+TB006 = (
+    "[TB006] Can't read {path}: the file is missing, cut short or not what it should be. Copy or "
+    "install the pipeline again. The reason given: {reason}"
+)
+TB007 = (
+    "[TB007] The tokenizer of '{tokenizer_name}' has {n_vocab} wordpieces, and the embedding table "
+    "of '{model_name}' has only {n_rows} rows. Use the tokenizer and the weights of one checkpoint."
+)
+TB008 = "[TB008] Unknown {field}: {got}. Expected one of: {expected}."
+TB009 = (
+    "[TB009] {field} must be a whole number of at least {least}, and it is {got} ({got_type}). "
+    "{advice}"
+)
+TB010 = (
+    "[TB010] The component '{name}' has no {what} yet. Call nlp.initialize(), which loads those of "
+    "its checkpoint, or load a saved pipeline."
+)
+TB011 = (
+    "[TB011] A Doc of {n_tokens} tokens has no wordpieces. Add the component trf_wordpiecer before "
+    "'{name}', and don't disable it."
+)
+TB012 = (
+    "[TB012] precision = '{precision}' needs {needs}, and the weights are on {device}. Use 'fp32' "
+    "or 'bf16'."
+)
+TB013 = (
+    "[TB013] The checkpoint '{trf_name}' gives no {output}. Its config says model_type = "
+    "'{model_type}'. Turn {field} off, or use another checkpoint."
+)
+TB014 = (
+    "[TB014] doc._.{name} must have the shape {expected}, as doc._.{like} has, and it has {got}."
+)
+TB015 = (
+    "[TB015] A wordpiece has the id {got}, and the embedding table has {n_rows} rows. The "
+    "tokenizer and the weights are of different checkpoints: save and load them together."
+)
+TB016 = (
+    "[TB016] The checkpoint '{trf_name}' brings its own code, which is not run unless you say so. "
+    "Read it, then set trust_remote_code = true in the component's config. The reason given: "
+    "{reason}"
+)
+TB017 = (
+    "[TB017] Can't compare a vector of width {one} with one of width {two}: they are of different "
+    "pipelines, or one of the Docs has not been through trf_tok2vec."
+)
+TB018 = "[TB018] from_pretrained has no setting {got}. Expected some of: {expected}."
+
+# Warnings
+TB101 = (
+    "[TB101] {n_tokens} tokens of {n_inputs} sentences lie past the model's maximum of "
+    "{max_length} wordpieces; their rows of doc.tensor are zero. Split the text into shorter "
+    "sentences, or set overflow = 'window' on trf_wordpiecer."
+)

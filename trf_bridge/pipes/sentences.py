@@ -1,0 +1,85 @@
+"""Doc -> the stretches of text that the model reads at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from spacy.language import Language
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
+    from spacy.training import Example
+
+
+def sentence_spans(doc: Doc) -> list[tuple[int, int]]:
+    """Find the sentences of a Doc.
+
+    doc (Doc): The Doc.
+    RETURNS (list of tuple of int): Character start and end of each sentence in `doc.text`; the
+        whole Doc where no sentence boundaries are set, and nothing for a Doc without tokens.
+    """
+    if not len(doc):
+        return []
+    if has_sentences(doc):
+        return [(sentence.start_char, sentence.end_char) for sentence in doc.sents]
+    return [(0, doc[-1].idx + len(doc[-1]))]
+
+
+def has_sentences(doc: Doc) -> bool:
+    """RETURNS (bool): Whether sentence boundaries are set, by a component or by a user's hook."""
+    return "sents" in doc.user_hooks or doc.has_annotation("SENT_START")
+
+
+def prediction_spans(examples: Sequence[Example], component: object) -> list[list[tuple[int, int]]]:
+    """Find the sentences that prediction would see, for the predicted Docs of a training batch.
+
+    A model that is trained on other pieces than it later reads is a silent fault, so these are
+    asked in turn: the boundaries set on the predicted Doc; the sentencizer before the component in
+    the pipeline that is being updated; the boundaries of the reference; else the whole Doc.
+
+    examples (sequence of Example, (n_docs,)): The batch.
+    component (object): The component that asks.
+    RETURNS (list of list of tuple of int, (n_docs,)): Character start and end of each sentence.
+    """
+    nlp = _updating_pipeline(component)
+    sentencizer = None if nlp is None else _sentencizer_before(nlp, component)
+    spans = []
+    for example in examples:
+        doc = example.predicted
+        if len(doc) and not has_sentences(doc):
+            if sentencizer is not None:
+                doc = sentencizer(doc.copy())
+            elif has_sentences(example.reference) and example.reference.text == doc.text:
+                doc = example.reference
+        spans.append(sentence_spans(doc))
+    return spans
+
+
+def _sentencizer_before(nlp: Language, component: object) -> Callable[[Doc], Doc] | None:
+    """The last component before this one that sets sentence boundaries without being trained."""
+    found = None
+    for name, other in nlp.pipeline:
+        if other is component:
+            break
+        sets_sentences = "token.is_sent_start" in nlp.get_pipe_meta(name).assigns
+        if sets_sentences and not getattr(other, "is_trainable", False):
+            found = other
+    return found
+
+
+def _updating_pipeline(component: object) -> Language | None:
+    """The pipeline whose `update` is running and holds the component.
+
+    spaCy tells a component its pipeline when it is created and initialized, and a component that
+    was sourced from another pipeline was neither in this one. Who is calling is the only thing that
+    is always right.
+    """
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code is Language.update.__code__:
+            nlp: Language = frame.f_locals["self"]
+            return nlp if any(pipe is component for _, pipe in nlp.pipeline) else None
+    return None

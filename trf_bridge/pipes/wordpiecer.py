@@ -1,0 +1,422 @@
+"""The component that cuts Docs into the wordpieces of a model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy
+import srsly
+from spacy import util
+from spacy.language import Language
+from spacy.pipeline import Pipe
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.vocab import Vocab
+
+from .. import errors
+from ..types import Array, Runs, Wordpieces
+from ..wrappers.loading import (
+    files_from_bytes,
+    files_to_bytes,
+    load_config,
+    load_tokenizer,
+    max_length,
+    read_json,
+    save_files,
+)
+from ..wrappers.shim import FORMAT, check_format
+from ..wrappers.tokenizer import WordpieceTokenizer, validate_overflow
+from .attrs import install_extensions
+from .records import set_wordpieces, token_spans
+from .sentences import prediction_spans, sentence_spans
+from .storage import replacing
+
+SETTINGS = "wordpiecer.json"
+TOKENIZER = "tokenizer"
+
+
+@Language.factory(
+    "trf_wordpiecer",
+    assigns=["doc._.trf_word_pieces", "doc._.trf_word_pieces_", "doc._.trf_alignment"],
+    default_config={
+        "trf_name": "",
+        "revision": None,
+        "overflow": "truncate",
+        "stride": 128,
+        "trust_remote_code": False,
+    },
+)
+def make_trf_wordpiecer(
+    nlp: Language,
+    name: str,
+    trf_name: str,
+    revision: str | None,
+    overflow: str,
+    stride: int,
+    trust_remote_code: bool,
+) -> TrfWordpiecer:
+    """Make the component for a pipeline.
+
+    nlp (Language): The pipeline.
+    name (str): Name of the component.
+    trf_name (str): A folder, or a name on the Hugging Face hub; "" for that of the pipeline's
+        trf_tok2vec. Looked up once, by `nlp.initialize`.
+    revision (str): Branch, tag or commit on the hub; None for the main branch.
+    overflow (str): What becomes of a sentence past the model's maximum length: "truncate" cuts it,
+        "window" reads it in overlapping windows.
+    stride (int): Wordpieces that neighbouring windows share; at most half a window.
+    trust_remote_code (bool): Run code that the checkpoint brings with it.
+    RETURNS (TrfWordpiecer): The component.
+    RAISES (ValueError, TypeError): TB008, TB009.
+    """
+    return TrfWordpiecer(
+        nlp.vocab,
+        name,
+        trf_name=trf_name,
+        revision=revision,
+        overflow=overflow,
+        stride=stride,
+        trust_remote_code=trust_remote_code,
+    )
+
+
+class TrfWordpiecer(Pipe):
+    """Cuts each sentence of a Doc into wordpieces, with the tokenizer of the checkpoint."""
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        name: str = "trf_wordpiecer",
+        *,
+        trf_name: str = "",
+        revision: str | None = None,
+        overflow: str = "truncate",
+        stride: int = 128,
+        trust_remote_code: bool = False,
+    ) -> None:
+        """Make the component; see `make_trf_wordpiecer` for the options.
+
+        RAISES (ValueError, TypeError): TB008, TB009.
+        """
+        validate_overflow(overflow)
+        _validate_stride(stride)
+        self.vocab = vocab
+        self.name = name
+        self.trf_name = trf_name
+        self.revision = revision
+        self.overflow = overflow
+        self.stride = stride
+        self.trust_remote_code = trust_remote_code
+        self._tokenizer: WordpieceTokenizer | None = None
+        install_extensions()
+
+    @property
+    def tokenizer(self) -> WordpieceTokenizer:
+        """The tokenizer of the checkpoint.
+
+        RETURNS (WordpieceTokenizer): The tokenizer.
+        RAISES (ValueError): TB010 while it has not been loaded.
+        """
+        if self._tokenizer is None:
+            raise ValueError(errors.TB010.format(name=self.name, what="tokenizer"))
+        return self._tokenizer
+
+    @property
+    def loaded(self) -> bool:
+        """RETURNS (bool): Whether there is a tokenizer."""
+        return self._tokenizer is not None
+
+    def __call__(self, doc: Doc) -> Doc:
+        """Cut one Doc into wordpieces.
+
+        doc (Doc): The Doc; changed.
+        RETURNS (Doc): The same.
+        RAISES (ValueError): TB010.
+        """
+        try:
+            self.set_annotations([doc], self.predict([doc]))
+        except Exception as error:
+            self.get_error_handler()(self.name, self, [doc], error)
+        return doc
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """Cut a stream of Docs into wordpieces, batch by batch.
+
+        stream (iterable of Doc): The Docs; changed.
+        batch_size (int): How many to take at once.
+        YIELDS (Doc): The same, in order.
+        """
+        error_handler = self.get_error_handler()
+        for docs in util.minibatch(stream, size=batch_size):
+            try:
+                self.set_annotations(docs, self.predict(docs))
+            except Exception as error:  # noqa: PERF203 - one bad batch must not end the stream
+                error_handler(self.name, self, docs, error)
+            else:
+                yield from docs
+
+    def predict(self, docs: Sequence[Doc]) -> list[Wordpieces]:
+        """Cut Docs into wordpieces without changing them.
+
+        docs (sequence of Doc, (n_docs,)): The Docs.
+        RETURNS (list of Wordpieces, (n_docs,)): The wordpieces of each.
+        RAISES (ValueError): TB010.
+        WARNS: TB101, once, where something is cut off.
+        """
+        return self._cut(docs, [sentence_spans(doc) for doc in docs])
+
+    def set_annotations(self, docs: Iterable[Doc], wordpieces: Iterable[Wordpieces]) -> None:
+        """Store the wordpieces on the Docs.
+
+        docs (iterable of Doc): The Docs; changed.
+        wordpieces (iterable of Wordpieces): The wordpieces of each.
+        """
+        for doc, pieces in zip(docs, wordpieces, strict=True):
+            set_wordpieces(doc, pieces)
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Any = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Cut the predicted Docs of a training batch into the wordpieces that prediction would see.
+
+        There is nothing to learn here; this is why the component needs no place among the
+        annotating components of a training config.
+
+        examples (iterable of Example): The batch; the predicted Docs are changed.
+        drop, sgd: Not used.
+        losses (dict): Returned as it is.
+        RETURNS (dict): The losses.
+        """
+        examples = list(examples)
+        docs = [example.predicted for example in examples]
+        self.set_annotations(docs, self._cut(docs, prediction_spans(examples, self)))
+        return {} if losses is None else losses
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]] | None = None,
+        *,
+        nlp: Language | None = None,
+    ) -> None:
+        """Load the tokenizer of the checkpoint, unless there is one already.
+
+        get_examples (callable): Not used.
+        nlp (Language): The pipeline.
+        RAISES (ValueError): TB001, TB002, TB004, TB016.
+        """
+        if self._tokenizer is not None:
+            return
+        trf_name, revision = self.trf_name, self.revision
+        if not trf_name:
+            trf_name, revision = _named_by_others(nlp)
+        if not trf_name:
+            raise ValueError(errors.TB001.format(name=self.name, field="trf_name"))
+        options = {"revision": revision, "trust_remote_code": self.trust_remote_code}
+        config = load_config(trf_name, **options)  # type: ignore[arg-type]
+        tokenizer = load_tokenizer(trf_name, **options)  # type: ignore[arg-type]
+        limit = max_length(config, tokenizer, trust_remote_code=self.trust_remote_code)
+        self._set_tokenizer(tokenizer, limit)
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Save the tokenizer's own files and the settings that go with them.
+
+        path (str, Path): The folder; replaced as a whole, and only once everything is written.
+        exclude (iterable of str): Not used; there is no vocab here.
+        RAISES (ValueError): TB010.
+        """
+        with replacing(Path(path)) as folder:
+            srsly.write_json(folder / SETTINGS, self._settings())
+            (folder / TOKENIZER).mkdir()
+            save_files(self.tokenizer.tokenizer, folder / TOKENIZER)
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> TrfWordpiecer:
+        """Load what `to_disk` saved.
+
+        path (str, Path): The folder.
+        exclude (iterable of str): Not used.
+        RETURNS (TrfWordpiecer): Itself.
+        RAISES (ValueError): TB004, TB005, TB006.
+        """
+        folder = Path(path)
+        settings = read_json(folder / SETTINGS)
+        check_format(settings.get("format"), folder / SETTINGS)
+        self._load(folder / TOKENIZER, settings, folder / SETTINGS)
+        return self
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """Serialize the same files to bytes.
+
+        exclude (iterable of str): Not used.
+        RETURNS (bytes): The files, or a note that there are none yet.
+        """
+        files = None if self._tokenizer is None else files_to_bytes(self._tokenizer.tokenizer)
+        message = {"settings": None if files is None else self._settings(), "files": files}
+        serialized: bytes = srsly.msgpack_dumps(message)
+        return serialized
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> TrfWordpiecer:
+        """Load what `to_bytes` serialized.
+
+        bytes_data (bytes): The serialized component.
+        exclude (iterable of str): Not used.
+        RETURNS (TrfWordpiecer): Itself.
+        RAISES (ValueError): TB004, TB005, TB006.
+        """
+        message = srsly.msgpack_loads(bytes_data)
+        if message["files"] is not None:
+            where = f"the serialized component '{self.name}'"
+            check_format(message["settings"].get("format"), where)
+            with files_from_bytes(message["files"]) as folder:
+                self._load(folder, message["settings"], where)
+        return self
+
+    def _settings(self) -> dict[str, Any]:
+        tokenizer = self.tokenizer
+        return {
+            "format": FORMAT,
+            "max_length": tokenizer.max_length,
+            "type_ids": tokenizer.type_ids,
+        }
+
+    def _load(self, folder: Path, settings: dict[str, Any], where: object) -> None:
+        if not folder.is_dir() or not any(folder.iterdir()):
+            raise ValueError(errors.TB006.format(path=folder, reason="there are no files"))
+        try:
+            limit, type_ids = settings["max_length"], settings["type_ids"]
+        except KeyError as error:
+            reason = f"the setting {error} is missing"
+            raise ValueError(errors.TB006.format(path=where, reason=reason)) from error
+        tokenizer = load_tokenizer(str(folder), trust_remote_code=self.trust_remote_code)
+        self._set_tokenizer(tokenizer, limit, type_ids)
+
+    def _set_tokenizer(
+        self, tokenizer: Any, limit: int | None, type_ids: bool | None = None
+    ) -> None:
+        self._tokenizer = WordpieceTokenizer(
+            tokenizer,
+            max_length=limit,
+            overflow=self.overflow,
+            stride=self.stride,
+            type_ids=type_ids,
+        )
+
+    def _cut(
+        self, docs: Sequence[Doc], spans: Sequence[Sequence[tuple[int, int]]]
+    ) -> list[Wordpieces]:
+        texts = [
+            doc.text[start:end]
+            for doc, of_doc in zip(docs, spans, strict=True)
+            for start, end in of_doc
+        ]
+        encoded = self.tokenizer.encode(texts)
+        starts = numpy.asarray([start for of_doc in spans for start, _ in of_doc], dtype="int32")
+        input_starts = numpy.repeat(starts, encoded.n_inputs)
+        pieces = encoded.wordpieces
+        shift = numpy.repeat(input_starts, pieces.lengths)
+        pieces = replace(
+            pieces,
+            offsets=pieces.offsets + shift[:, None],
+            spans=pieces.spans + input_starts[:, None],
+        )
+        if pieces.runs is not None:
+            first_rows = numpy.cumsum(encoded.n_pieces) - encoded.n_pieces
+            run_shift = numpy.repeat(
+                numpy.repeat(first_rows, encoded.n_inputs), pieces.runs.lengths
+            )
+            pieces = replace(pieces, runs=Runs(pieces.runs.rows + run_shift, pieces.runs.lengths))
+        self._warn_of_cuts(docs, spans, encoded.cut, pieces.spans)
+        n_texts = numpy.asarray([len(of_doc) for of_doc in spans], dtype="int64")
+        return self._split(pieces, _sum_groups(encoded.n_inputs, n_texts))
+
+    def _split(self, pieces: Wordpieces, n_inputs: Array) -> list[Wordpieces]:
+        """Cut a batch of wordpieces into its Docs."""
+        per_doc = []
+        input_start = row_start = run_start = 0
+        for n in n_inputs.tolist():
+            inputs = slice(input_start, input_start + n)
+            lengths = pieces.lengths[inputs]
+            row_end = row_start + int(lengths.sum())
+            rows = slice(row_start, row_end)
+            runs = None
+            if pieces.runs is not None:
+                run_lengths = pieces.runs.lengths[inputs]
+                run_end = run_start + int(run_lengths.sum())
+                if run_lengths.sum() != lengths.sum():
+                    runs = Runs(pieces.runs.rows[run_start:run_end] - row_start, run_lengths.copy())
+                run_start = run_end
+            ids = pieces.ids[rows].copy()
+            per_doc.append(
+                Wordpieces(
+                    ids=ids,
+                    type_ids=None if pieces.type_ids is None else pieces.type_ids[rows].copy(),
+                    offsets=pieces.offsets[rows].copy(),
+                    boundary=pieces.boundary[rows].copy(),
+                    lengths=lengths.copy(),
+                    spans=pieces.spans[inputs].copy(),
+                    joined=self.tokenizer.join_strings(ids),
+                    runs=runs,
+                )
+            )
+            input_start, row_start = inputs.stop, row_end
+        return per_doc
+
+    def _warn_of_cuts(
+        self,
+        docs: Sequence[Doc],
+        spans: Sequence[Sequence[tuple[int, int]]],
+        cut: Array,
+        kept: Array,
+    ) -> None:
+        """Count the tokens that lie past the maximum length, and say so once."""
+        if not cut.any():
+            return
+        n_tokens = text = 0
+        for doc, of_doc in zip(docs, spans, strict=True):
+            for _, end in of_doc:
+                if cut[text]:
+                    token_starts = token_spans(doc)[:, 0]
+                    n_tokens += int(((token_starts >= kept[text, 1]) & (token_starts < end)).sum())
+                text += 1
+        message = errors.TB101.format(
+            n_tokens=n_tokens, n_inputs=int(cut.sum()), max_length=self.tokenizer.max_length
+        )
+        warnings.warn(message, stacklevel=2)
+
+
+def _sum_groups(values: Array, sizes: Array) -> Array:
+    """Sum runs of neighbours; a run may be empty."""
+    sums = numpy.concatenate([[0], numpy.cumsum(values, dtype="int64")])
+    ends = numpy.cumsum(sizes)
+    differences: Array = sums[ends] - sums[ends - sizes]
+    return differences
+
+
+def _named_by_others(nlp: Language | None) -> tuple[str, str | None]:
+    """The checkpoint that another component of the pipeline names."""
+    for _, component in nlp.pipeline if nlp is not None else []:
+        attrs = getattr(getattr(component, "model", None), "attrs", {})
+        if attrs.get("trf_name"):
+            return attrs["trf_name"], attrs.get("revision")
+    return "", None
+
+
+def _validate_stride(stride: int) -> None:
+    wrong_type = isinstance(stride, bool) or not isinstance(stride, int)
+    if wrong_type or stride < 0:
+        message = errors.TB009.format(
+            field="stride",
+            least=0,
+            got=stride,
+            got_type=type(stride).__name__,
+            advice="It is the number of wordpieces that neighbouring windows share.",
+        )
+        raise TypeError(message) if wrong_type else ValueError(message)

@@ -1,0 +1,93 @@
+"""The two records that travel between the rooms: what goes into the model, what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeAlias
+
+# numpy's on the CPU, cupy's on a GPU, thinc's protocols in its signatures: there is no common type.
+# What a type checker can't know, dtype and shape, stands in the docstrings.
+Array: TypeAlias = Any
+
+
+class Runs(NamedTuple):
+    """What each window of a long input runs through the model: its own rows and its neighbours'.
+
+    rows (int32, (n_run,)): Rows of the Doc's wordpieces, window after window.
+    lengths (int32, (n_inputs,)): How many of them each window has.
+    """
+
+    rows: Array
+    lengths: Array
+
+
+@dataclass(frozen=True)
+class Wordpieces:
+    """The wordpieces of one Doc, input after input.
+
+    An input is what the model reads at once: a sentence, or a window of a long one.
+
+    ids (int32, (n_wp,)): Index of each wordpiece in the model's vocabulary.
+    type_ids (int32, (n_wp,)): Segment of each wordpiece; None where the tokenizer gives none,
+        which is not the same as zeros: GPT-2 adds an embedding for a zero.
+    offsets (int32, (n_wp, 2)): Character start and end in `doc.text`, as the tokenizer gives them.
+    boundary (bool, (n_wp,)): Pieces that the tokenizer added, such as `[CLS]`.
+    lengths (int32, (n_inputs,)): Wordpieces of each input.
+    spans (int32, (n_inputs, 2)): Characters of `doc.text` that each input covers. What was cut off
+        past the model's maximum length is not covered.
+    joined (str): The wordpieces as the vocabulary writes them, with marks such as `##`, `Ġ` or `▁`,
+        separated by NUL; one string takes a tenth of the memory of a list.
+    runs (Runs): For an input in overlapping windows: what each window reads. None where every
+        input reads exactly its own wordpieces.
+    """
+
+    ids: Array
+    type_ids: Array | None
+    offsets: Array
+    boundary: Array
+    lengths: Array
+    spans: Array
+    joined: str = ""
+    runs: Runs | None = None
+
+    def __len__(self) -> int:
+        return int(self.ids.shape[0])
+
+    @property
+    def strings(self) -> list[str]:
+        """RETURNS (list of str, (n_wp,)): The wordpieces as the vocabulary writes them."""
+        return self.joined.split("\0") if len(self) else []
+
+
+@dataclass(frozen=True)
+class Activations:
+    """What the model gave for one Doc, or the gradient of a loss with respect to it.
+
+    last_hidden_state (float32, (n_wp, width)): In a gradient it may be None.
+    pooler_output (float32, (n_inputs, width)): None where the model has no pooler.
+    hidden_states (float32, (layers + 1, n_wp, width)): None unless asked for.
+    attentions (list of float32, each (layers, heads, length, length)): One per input; None unless
+        asked for. Rows are the queries, as in transformers.
+    """
+
+    last_hidden_state: Array | None
+    pooler_output: Array | None = None
+    hidden_states: Array | None = None
+    attentions: list[Array] | None = None
+
+    def copy(self) -> Activations:
+        """Copy the arrays, so that keeping one Doc does not keep its whole batch in memory.
+
+        RETURNS (Activations): The same values in arrays of their own.
+        """
+        return replace(
+            self,
+            last_hidden_state=_copy(self.last_hidden_state),
+            pooler_output=_copy(self.pooler_output),
+            hidden_states=_copy(self.hidden_states),
+            attentions=None if self.attentions is None else [a.copy() for a in self.attentions],
+        )
+
+
+def _copy(array: Array | None) -> Array | None:
+    return None if array is None else array.copy()

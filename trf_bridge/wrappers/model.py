@@ -1,0 +1,180 @@
+"""The transformer as a thinc layer: wordpieces in, activations out, gradients back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from thinc.api import Model, xp2torch
+
+from .. import errors
+from ..types import Activations, Wordpieces
+from .batch import Subbatch, make_batch
+from .outputs import GradientBuffer, OutputBuffer, SubbatchTensors
+from .shim import TransformerShim
+from .subbatch import make_subbatches, validate_words_per_batch
+from .traits import Traits, quiet_flags
+
+InT = Sequence[Wordpieces]
+OutT = list[Activations]
+
+
+def TransformerModel(
+    trf_name: str = "",
+    *,
+    revision: str | None = None,
+    words_per_batch: int = 3000,
+    output_hidden_states: bool = False,
+    output_attentions: bool = False,
+    precision: str = "fp32",
+    trust_remote_code: bool = False,
+) -> Model[InT, OutT]:
+    """Build a layer that runs a Hugging Face model over the wordpieces of Docs.
+
+    The layer is empty until `initialize` loads the checkpoint, or until it is deserialized. The
+    inputs of all Docs are sorted together by length and cut into subbatches; what comes out does
+    not depend on how.
+
+    trf_name (str): A folder, or a name on the Hugging Face hub.
+    revision (str): Branch, tag or commit on the hub; None for the main branch.
+    words_per_batch (int): The largest padded size of a subbatch, in wordpieces; 0 for one subbatch.
+    output_hidden_states (bool): Keep the output of every layer.
+    output_attentions (bool): Keep the attention weights of every layer.
+    precision (str): "fp32", "bf16" or "fp16" (GPU only); what comes out is float32 in any case.
+    trust_remote_code (bool): Run code that the checkpoint brings with it.
+    RETURNS (Model): Sequence of Wordpieces -> list of Activations, one per Doc.
+    RAISES (ValueError, TypeError): TB008, TB009.
+    """
+    validate_words_per_batch(words_per_batch)
+    shim = TransformerShim(
+        precision=precision,
+        output_attentions=output_attentions,
+        trust_remote_code=trust_remote_code,
+    )
+    return Model(
+        "transformer",
+        forward,
+        init=init,
+        attrs={
+            "trf_name": trf_name,
+            "revision": revision,
+            "words_per_batch": words_per_batch,
+            "output_hidden_states": output_hidden_states,
+            "output_attentions": output_attentions,
+        },
+        dims={"nO": None},
+        shims=[shim],
+    )
+
+
+def init(model: Model[InT, OutT], X: InT | None = None, Y: Any = None) -> None:
+    """Load the weights of the checkpoint, unless there are weights already.
+
+    X, Y: Not needed.
+    RAISES (ValueError): TB001, TB002, TB003, TB012, TB013, TB016.
+    """
+    shim = get_shim(model)
+    if not shim.loaded:
+        trf_name = model.attrs["trf_name"]
+        if not trf_name:
+            raise ValueError(errors.TB001.format(name=model.name, field="trf_name"))
+        shim.load(trf_name, model.attrs["revision"])
+    sync_dims(model)
+
+
+def sync_dims(model: Model[InT, OutT]) -> None:
+    """Take the width from the weights, and check that they give what the options ask for.
+
+    model (Model): The layer, with weights.
+    RAISES (ValueError): TB013.
+    """
+    traits = get_traits(model)
+    for output, given in [
+        ("hidden_states", traits.n_hidden_states > 0),
+        ("attentions", traits.has_attentions),
+    ]:
+        if model.attrs[f"output_{output}"] and not given:
+            message = errors.TB013.format(
+                trf_name=model.attrs["trf_name"],
+                output=output,
+                model_type=get_shim(model)._model.config.model_type,
+                field=f"output_{output}",
+            )
+            raise ValueError(message)
+    model.set_dim("nO", traits.width, force=True)
+
+
+def forward(
+    model: Model[InT, OutT], X: InT, is_train: bool
+) -> tuple[OutT, Callable[[Sequence[Activations]], list[Any]]]:
+    """Run the model over the subbatches of all Docs.
+
+    X (sequence of Wordpieces, (n_docs,)): The wordpieces.
+    RETURNS (list of Activations, (n_docs,)): Views of arrays of the whole batch, and a callback
+        that takes the gradients of those outputs that have one and adds to the gradients of the
+        weights. It returns an empty list: there is nothing below wordpieces.
+    """
+    traits = get_traits(model)
+    batch = make_batch(X)
+    if batch.ids.size and int(batch.ids.max()) >= traits.n_rows:
+        raise ValueError(errors.TB015.format(got=int(batch.ids.max()), n_rows=traits.n_rows))
+    shim = get_shim(model)
+    kept = {name: model.attrs[f"output_{name}"] for name in ("hidden_states", "attentions")}
+    outputs = OutputBuffer(batch, traits, shim.device, **kept)
+    steps = []
+    for indices in make_subbatches(batch.run_lengths, model.attrs["words_per_batch"]):
+        subbatch = batch.take(indices, traits.pad_id)
+        inputs = _model_inputs(model, subbatch, traits)
+        if is_train:
+            given, backprop_subbatch = shim.begin_update(inputs)
+            tensors = SubbatchTensors(given, subbatch, **kept)
+            steps.append((subbatch, tensors, backprop_subbatch))
+        else:
+            tensors = SubbatchTensors(shim.predict(inputs), subbatch, **kept)
+        outputs.write(subbatch, tensors)
+
+    def backprop(d_outputs: Sequence[Activations]) -> list[Any]:
+        gradients = GradientBuffer(batch, d_outputs, shim.device)
+        while steps:  # the graph of each subbatch is freed as soon as it has been used
+            subbatch, tensors, backprop_subbatch = steps.pop()
+            pairs = gradients.pairs(subbatch, tensors)
+            if pairs[0]:
+                backprop_subbatch(*pairs)
+        return []
+
+    return outputs.split(), backprop
+
+
+def _model_inputs(model: Model[InT, OutT], subbatch: Subbatch, traits: Traits) -> dict[str, Any]:
+    """Arguments for the forward of the Hugging Face model, those that it takes."""
+    device = get_shim(model).device
+    inputs = {
+        "input_ids": xp2torch(subbatch.ids, device=device),
+        "attention_mask": xp2torch(subbatch.mask.astype("int64"), device=device),
+    }
+    if subbatch.type_ids is not None and "token_type_ids" in traits.parameters:
+        inputs["token_type_ids"] = xp2torch(subbatch.type_ids, device=device)
+    flags = quiet_flags(
+        traits.parameters,
+        output_hidden_states=model.attrs["output_hidden_states"],
+        output_attentions=model.attrs["output_attentions"],
+    )
+    return {**inputs, **flags}
+
+
+def get_shim(model: Model[InT, OutT]) -> TransformerShim:
+    """RETURNS (TransformerShim): The shim of the layer."""
+    return cast(TransformerShim, model.shims[0])
+
+
+def get_traits(model: Model[InT, OutT]) -> Traits:
+    """Ask what the layer's model takes and gives.
+
+    model (Model): The layer.
+    RETURNS (Traits): The traits.
+    RAISES (ValueError): TB010 while there are no weights.
+    """
+    traits = get_shim(model).traits
+    if traits is None:
+        raise ValueError(errors.TB010.format(name=model.name, what="weights"))
+    return traits

@@ -1,0 +1,216 @@
+"""The PyTorch side of the transformer layer: weights, precision, serialization."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import srsly
+from thinc.api import PyTorchGradScaler, PyTorchShim, get_torch_default_device
+
+from .. import errors
+from ..about import __version__
+from .loading import files_from_bytes, files_to_bytes, load_model, save_files
+from .traits import Traits, find_traits
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+# The layout of what `to_bytes` and `to_disk` write. Raise it when an older version could no longer
+# read the files.
+FORMAT = 1
+
+
+class TransformerShim(PyTorchShim):
+    """Holds a Hugging Face model for a thinc layer.
+
+    Unlike its parent it leaves the model in evaluation mode whenever it is not training, so that
+    several threads can predict at once; it serializes to the Hugging Face files, not to a pickle;
+    and it can be empty until the weights are loaded.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel | None = None,
+        *,
+        precision: str = "fp32",
+        output_attentions: bool = False,
+        trust_remote_code: bool = False,
+    ) -> None:
+        """Make a shim, empty or around a model.
+
+        model (PreTrainedModel): The model, or None.
+        precision (str): "fp32", "bf16" or "fp16".
+        output_attentions (bool): Load models so that they can give attention weights.
+        trust_remote_code (bool): Load models that bring their own code.
+        RAISES (ValueError): TB008, TB012.
+        """
+        validate_precision(precision)
+        self.precision = precision
+        self._options: dict[str, Any] = {
+            "output_attentions": output_attentions,
+            "trust_remote_code": trust_remote_code,
+        }
+        self.traits: Traits | None = None
+        super().__init__(None, grad_scaler=PyTorchGradScaler(enabled=precision == "fp16"))
+        if model is not None:
+            self.set_model(model)
+
+    @property
+    def loaded(self) -> bool:
+        """RETURNS (bool): Whether there are weights."""
+        return self._model is not None
+
+    def load(self, trf_name: str, revision: str | None = None) -> None:
+        """Load the weights of a checkpoint.
+
+        trf_name (str): A folder, or a name on the Hugging Face hub.
+        revision (str): Branch, tag or commit on the hub.
+        RAISES (ValueError): TB002, TB003, TB012, TB016.
+        """
+        self.set_model(load_model(trf_name, revision=revision, **self._options))
+
+    def set_model(self, model: PreTrainedModel) -> None:
+        """Put a model in, on the device of the current thinc ops.
+
+        model (PreTrainedModel): The model.
+        RAISES (ValueError): TB012.
+        """
+        device = get_torch_default_device()
+        if self.precision == "fp16" and device.type == "cpu":
+            message = errors.TB012.format(precision="fp16", needs="a GPU", device=device)
+            raise ValueError(message)
+        model.to(device)  # type: ignore[arg-type]  # transformers' stub wants the model itself
+        model.eval()
+        self.traits = find_traits(model)
+        self._model = model
+        self._grad_scaler.to_(device)
+
+    def predict(self, inputs: Any) -> Any:
+        """Run the model without keeping what a backward pass would need.
+
+        inputs (dict): Keyword arguments of the model's forward.
+        RETURNS (ModelOutput): What it returns.
+        """
+        import torch
+
+        with torch.inference_mode(), self._autocast():
+            return self._model(**inputs)
+
+    def begin_update(
+        self, inputs: Any
+    ) -> tuple[Any, Callable[[Sequence[torch.Tensor], Sequence[torch.Tensor]], None]]:
+        """Run the model in training mode.
+
+        inputs (dict): Keyword arguments of the model's forward.
+        RETURNS (ModelOutput): What it returns, and a callback that takes some tensors computed from
+            it and the gradient of each, and adds to the gradients of the weights.
+        """
+        import torch
+
+        with self._training(), self._autocast():
+            outputs = self._model(**inputs)
+
+        def backprop(tensors: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]) -> None:
+            # Not in place: through DLPack these may be the arrays that the Docs hold.
+            scaled = self._grad_scaler.scale(list(gradients), inplace=False)
+            # Checkpointed layers run once more here, and must draw the same dropout.
+            with self._training():
+                torch.autograd.backward(list(tensors), list(scaled))
+
+        return outputs, backprop
+
+    def to_disk(self, path: str | Path) -> None:
+        """Write config.json and model.safetensors into a folder.
+
+        path (str, Path): An existing folder.
+        """
+        save_files(self._model, Path(path))
+
+    def from_disk(self, path: str | Path) -> TransformerShim:
+        """Read what `to_disk` wrote.
+
+        path (str, Path): The folder.
+        RETURNS (TransformerShim): Itself.
+        RAISES (ValueError): TB002, TB003.
+        """
+        self.set_model(load_model(str(path), **self._options))
+        return self
+
+    def to_bytes(self) -> bytes:
+        """Serialize the same files to bytes.
+
+        RETURNS (bytes): The files, or a note that there are none yet.
+        """
+        files = files_to_bytes(self._model) if self.loaded else None
+        serialized: bytes = srsly.msgpack_dumps({"format": FORMAT, "files": files})
+        return serialized
+
+    def from_bytes(self, bytes_data: bytes) -> TransformerShim:
+        """Read what `to_bytes` wrote.
+
+        bytes_data (bytes): The serialized shim.
+        RETURNS (TransformerShim): Itself.
+        RAISES (ValueError): TB003, TB005.
+        """
+        message = srsly.msgpack_loads(bytes_data)
+        check_format(message["format"], "the serialized transformer")
+        if message["files"] is not None:
+            with files_from_bytes(message["files"]) as folder:
+                self.from_disk(folder)
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Through the files, as everywhere: a pickled module would tie the pickle to the version of
+        # transformers that wrote it.
+        state = dict(self.__dict__, _model=None, traits=None)
+        return {"attributes": state, "bytes": self.to_bytes()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state["attributes"])
+        self.from_bytes(state["bytes"])
+
+    def _autocast(self) -> Any:
+        import torch
+
+        if self.precision == "fp32":
+            return contextlib.nullcontext()
+        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float16
+        return torch.autocast(self.device.type, dtype=dtype)
+
+    @contextlib.contextmanager
+    def _training(self) -> Iterator[None]:
+        self._model.train()
+        try:
+            yield
+        finally:
+            self._model.eval()
+
+
+def validate_precision(precision: str) -> None:
+    """Check the option before any work is done.
+
+    precision (str): The option.
+    RAISES (ValueError): TB008.
+    """
+    if precision not in PRECISIONS:
+        expected = ", ".join(repr(option) for option in PRECISIONS)
+        message = errors.TB008.format(field="precision", got=repr(precision), expected=expected)
+        raise ValueError(message)
+
+
+def check_format(found: Any, path: object) -> None:
+    """Check that this version can read a file.
+
+    found (int): The format that the file names.
+    path (object): The file, for the message.
+    RAISES (ValueError): TB005.
+    """
+    if not isinstance(found, int) or found > FORMAT:
+        message = errors.TB005.format(path=path, found=found, known=FORMAT, version=__version__)
+        raise ValueError(message)

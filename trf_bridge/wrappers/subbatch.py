@@ -1,0 +1,53 @@
+"""Sort inputs by length and cut them into batches of bounded size."""
+
+from __future__ import annotations
+
+import numpy
+
+from .. import errors
+from ..types import Array
+
+
+def make_subbatches(lengths: Array, words_per_batch: int) -> list[Array]:
+    """Cut inputs into subbatches of similar length, the longest first.
+
+    A subbatch costs as much as its padded size, which is the number of its inputs times the longest
+    of them. Inputs of equal length keep their order. Starting with the longest means that what does
+    not fit into memory fails at once.
+
+    lengths (int, (n_inputs,)): Wordpieces of each input.
+    words_per_batch (int): The largest padded size of a subbatch; an input that is longer gets one
+        of its own. 0 for one subbatch of everything.
+    RETURNS (list of int64): Indices of the inputs of each subbatch; together every one, once.
+    """
+    order = numpy.argsort(-numpy.asarray(lengths), kind="stable")
+    if not order.size:
+        return []
+    if words_per_batch == 0:
+        return [order]
+    subbatches = []
+    start = 0
+    while start < len(order):
+        longest = max(int(lengths[order[start]]), 1)
+        end = start + max(words_per_batch // longest, 1)
+        subbatches.append(order[start:end])
+        start = end
+    return subbatches
+
+
+def validate_words_per_batch(words_per_batch: int) -> None:
+    """Check the option before any work is done.
+
+    words_per_batch (int): The option.
+    RAISES (ValueError, TypeError): TB009.
+    """
+    wrong_type = isinstance(words_per_batch, bool) or not isinstance(words_per_batch, int)
+    if wrong_type or words_per_batch < 0:
+        message = errors.TB009.format(
+            field="words_per_batch",
+            least=0,
+            got=words_per_batch,
+            got_type=type(words_per_batch).__name__,
+            advice="0 puts everything into one batch; the default is 3000.",
+        )
+        raise TypeError(message) if wrong_type else ValueError(message)

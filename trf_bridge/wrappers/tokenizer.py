@@ -1,0 +1,191 @@
+"""Texts -> wordpieces, through the tokenizer of the checkpoint."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy
+
+from .. import errors
+from ..types import Array, Runs, Wordpieces
+from .windows import Window, cut_windows
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+OVERFLOW = ("truncate", "window")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The wordpieces of a batch of texts.
+
+    wordpieces (Wordpieces): All of them, text after text; offsets, spans and runs count from the
+        start of their own text, and runs from its first wordpiece.
+    n_inputs (int32, (n_texts,)): Inputs of each text: 1, or its number of windows.
+    n_pieces (int32, (n_texts,)): Wordpieces of each text.
+    cut (bool, (n_texts,)): Whether something was cut off at the model's maximum length.
+    """
+
+    wordpieces: Wordpieces
+    n_inputs: Array
+    n_pieces: Array
+    cut: Array
+
+
+class WordpieceTokenizer:
+    """A Hugging Face tokenizer with one fixed way to cut what is too long.
+
+    It works on a copy of the tokenizer's Rust part, set up once, because a call of the Python
+    object changes truncation and padding for every thread that shares it.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        max_length: int | None,
+        overflow: str,
+        stride: int,
+        type_ids: bool | None = None,
+    ) -> None:
+        """Set the tokenizer up.
+
+        tokenizer (PreTrainedTokenizerBase): A fast tokenizer.
+        max_length (int): The most wordpieces of an input, boundary pieces included; None for no
+            maximum.
+        overflow (str): "truncate" or "window".
+        stride (int): Wordpieces that neighbouring windows share; at most half of a window.
+        type_ids (bool): Whether the model reads type ids; None to ask the tokenizer.
+        RAISES (ValueError): TB004 for a tokenizer that gives no character offsets.
+        """
+        if not getattr(tokenizer, "is_fast", False):
+            reason = "it is a slow tokenizer, which gives no character offsets"
+            raise ValueError(errors.TB004.format(trf_name=tokenizer.name_or_path, reason=reason))
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.overflow = overflow
+        self.type_ids = (
+            "token_type_ids" in tokenizer.model_input_names if type_ids is None else type_ids
+        )
+        self._backend = copy.deepcopy(tokenizer.backend_tokenizer)
+        self._backend.no_padding()
+        self._backend.no_truncation()
+        self._overlap = 0
+        if max_length is not None:
+            if overflow == "window":
+                room = max_length - len(self._backend.encode("").ids)
+                self._overlap = min(stride, room // 2)
+            self._backend.enable_truncation(max_length, stride=self._overlap)
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Cut texts into wordpieces, with the boundary pieces of each input.
+
+        texts (sequence of str, (n_texts,)): The raw texts, not cut into words.
+        RETURNS (Encoded): The wordpieces of all of them.
+        """
+        encodings = self._backend.encode_batch(list(texts))
+        cut = numpy.asarray([self._is_cut(encoding) for encoding in encodings], dtype="bool")
+        if cut.any() and self.overflow == "window":
+            return self._encode_windows(encodings, cut, texts)
+        ends = [
+            _last_end(encoding) if is_cut else len(text)
+            for encoding, is_cut, text in zip(encodings, cut.tolist(), texts, strict=True)
+        ]
+        n_pieces = numpy.asarray([len(encoding) for encoding in encodings], dtype="int32")
+        wordpieces = Wordpieces(
+            ids=_flat(encoding.ids for encoding in encodings),
+            type_ids=_flat(e.type_ids for e in encodings) if self.type_ids else None,
+            offsets=_flat(pair for e in encodings for pair in e.offsets).reshape(-1, 2),
+            boundary=_flat(e.special_tokens_mask for e in encodings).astype("bool"),
+            lengths=n_pieces,
+            spans=numpy.asarray([(0, end) for end in ends], dtype="int32").reshape(-1, 2),
+        )
+        return Encoded(wordpieces, numpy.ones_like(n_pieces), n_pieces, cut)
+
+    def join_strings(self, ids: Array) -> str:
+        """Look wordpieces up in the vocabulary.
+
+        ids (int, (n_wp,)): Their ids.
+        RETURNS (str): The wordpieces as the vocabulary writes them, separated by NUL.
+        """
+        strings = self._strings
+        return "\0".join([strings[i] for i in ids.tolist()])
+
+    @cached_property
+    def _strings(self) -> list[str]:
+        vocabulary = self._backend.get_vocab(with_added_tokens=True)
+        strings = [""] * (max(vocabulary.values(), default=-1) + 1)
+        for string, i in vocabulary.items():
+            strings[i] = string
+        return strings
+
+    def _is_cut(self, encoding: Any) -> bool:
+        # Asking for the overflow copies it, so ask only where there can be one.
+        return len(encoding) == self.max_length and bool(encoding.overflowing)
+
+    def _encode_windows(
+        self, encodings: Sequence[Any], cut: Array, texts: Sequence[str]
+    ) -> Encoded:
+        per_text: list[list[Window]] = []
+        for encoding, is_cut, text in zip(encodings, cut.tolist(), texts, strict=True):
+            windows = [encoding, *encoding.overflowing] if is_cut else [encoding]
+            per_text.append(cut_windows(windows, self._overlap, len(text)))
+        flat = [window for windows in per_text for window in windows]
+        wordpieces = Wordpieces(
+            ids=_concatenate([window.ids for window in flat]),
+            type_ids=_concatenate([w.type_ids for w in flat]) if self.type_ids else None,
+            offsets=_concatenate([window.offsets for window in flat], (0, 2)),
+            boundary=_concatenate([window.boundary for window in flat], dtype="bool"),
+            lengths=numpy.asarray([len(window.ids) for window in flat], dtype="int32"),
+            spans=numpy.asarray([window.span for window in flat], dtype="int32").reshape(-1, 2),
+            runs=Runs(
+                rows=_concatenate([window.run for window in flat]),
+                lengths=numpy.asarray([len(window.run) for window in flat], dtype="int32"),
+            ),
+        )
+        n_inputs = numpy.asarray([len(windows) for windows in per_text], dtype="int32")
+        n_pieces = [sum(len(window.ids) for window in windows) for windows in per_text]
+        return Encoded(
+            wordpieces,
+            n_inputs,
+            numpy.asarray(n_pieces, dtype="int32"),
+            numpy.zeros(len(texts), dtype="bool"),
+        )
+
+
+def validate_overflow(overflow: str) -> None:
+    """Check the option before any work is done.
+
+    overflow (str): The option.
+    RAISES (ValueError): TB008.
+    """
+    if overflow not in OVERFLOW:
+        expected = ", ".join(repr(option) for option in OVERFLOW)
+        raise ValueError(
+            errors.TB008.format(field="overflow", got=repr(overflow), expected=expected)
+        )
+
+
+def _last_end(encoding: Any) -> int:
+    """Where the text ends that the wordpieces of a cut encoding stand for."""
+    spans = zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
+    return max((end for (_, end), special in spans if not special), default=0)
+
+
+def _flat(parts: Iterable[Iterable[int]]) -> Array:
+    return numpy.fromiter(chain.from_iterable(parts), dtype="int32")
+
+
+def _concatenate(
+    arrays: Sequence[Array], empty_shape: tuple[int, ...] = (0,), dtype: str = "int32"
+) -> Array:
+    if not arrays:
+        return numpy.empty(empty_shape, dtype=dtype)
+    return numpy.concatenate(arrays).astype(dtype, copy=False)
