@@ -187,10 +187,11 @@ class GradientBuffer:
         if self.hidden_states is not None:
             outputs.extend(tensors.hidden_states)
             gradients.extend(layer[rows] for layer in self.hidden_states)
-        for index, attention in zip(subbatch.indices.tolist(), tensors.attentions, strict=True):
-            if index in self.attentions:
-                outputs.append(attention)
-                gradients.append(self.attentions[index])
+        if tensors.attentions:
+            for index, attention in zip(subbatch.indices.tolist(), tensors.attentions, strict=True):
+                if index in self.attentions:
+                    outputs.append(attention)
+                    gradients.append(self.attentions[index])
         return outputs, gradients
 
     def _join(

@@ -12,6 +12,7 @@ from thinc.api import PyTorchGradScaler, PyTorchShim, get_torch_default_device
 
 from .. import errors
 from ..about import __version__
+from .forking import ForkGuard
 from .loading import files_from_bytes, files_to_bytes, load_model, save_files
 from .traits import Traits, find_traits
 
@@ -57,6 +58,7 @@ class TransformerShim(PyTorchShim):
             "trust_remote_code": trust_remote_code,
         }
         self.traits: Traits | None = None
+        self._fork_guard = ForkGuard()
         super().__init__(None, grad_scaler=PyTorchGradScaler(enabled=precision == "fp16"))
         if model is not None:
             self.set_model(model)
@@ -99,6 +101,7 @@ class TransformerShim(PyTorchShim):
         """
         import torch
 
+        self._fork_guard.check()
         with torch.inference_mode(), self._autocast():
             return self._model(**inputs)
 
@@ -113,6 +116,7 @@ class TransformerShim(PyTorchShim):
         """
         import torch
 
+        self._fork_guard.check()
         with self._training(), self._autocast():
             outputs = self._model(**inputs)
 

@@ -13,6 +13,7 @@ import numpy
 
 from .. import errors
 from ..types import Array, Runs, Wordpieces
+from .forking import keep_tokenizers_quiet
 from .windows import Window, cut_windows
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 
 OVERFLOW = ("truncate", "window")
+
+keep_tokenizers_quiet()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,52 @@
+"""What a forked process needs before it can go on with a model that its parent has used.
+
+`nlp.pipe(n_process=2)` forks. Threads don't survive a fork, but both libraries remember that they
+had some: OpenMP, under torch, waits for them forever; tokenizers prints five lines of advice and
+works on without them.
+"""
+
+from __future__ import annotations
+
+import os
+
+PARALLELISM = "TOKENIZERS_PARALLELISM"
+
+
+class ForkGuard:
+    """Notices that the process is a fork of the one that made it."""
+
+    def __init__(self) -> None:
+        """Remember the process."""
+        self._pid = os.getpid()
+
+    def check(self) -> None:
+        """Give torch one thread if this is a forked process; call before torch does any work."""
+        if os.getpid() != self._pid:
+            import torch
+
+            torch.set_num_threads(1)
+            self._pid = os.getpid()
+
+    def __reduce__(self) -> tuple[type[ForkGuard], tuple[()]]:
+        # Unpickled in a process of its own, which is not a fork of anything.
+        return ForkGuard, ()
+
+
+def keep_tokenizers_quiet() -> None:
+    """Let forked processes tokenize on one thread without saying so, unless the user decided."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_before_fork, after_in_parent=_after_fork)
+
+
+_ours: list[bool] = []
+
+
+def _before_fork() -> None:
+    # tokenizers looks at the variable in the child, before any Python code runs there.
+    _ours.append(PARALLELISM not in os.environ)
+    os.environ.setdefault(PARALLELISM, "false")
+
+
+def _after_fork() -> None:
+    if _ours.pop():
+        os.environ.pop(PARALLELISM, None)
