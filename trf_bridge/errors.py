@@ -72,10 +72,46 @@ TB017 = (
     "pipelines, or one of the Docs has not been through trf_tok2vec."
 )
 TB018 = "[TB018] from_pretrained has no setting {got}. Expected some of: {expected}."
+TB019 = (
+    "[TB019] freeze = {got}, and the model has {n_layers} layers that can be frozen one by one. "
+    "Give a smaller number, or 'all'."
+)
+TB020 = (
+    "[TB020] '{name}' listens to the transformer, and there is none before it. Add trf_wordpiecer "
+    "and trf_tok2vec to the pipeline in front of '{name}'{upstream}."
+)
+TB021 = (
+    "[TB021] A Doc of {n_tokens} tokens reached '{name}' with {found}, and not with rows of the "
+    "transformer. Put trf_tok2vec in front of '{name}', don't disable it, and if it is frozen in "
+    "training, list it under annotating_components."
+)
+TB022 = (
+    "[TB022] '{name}' needs the {output}, and the checkpoint '{trf_name}' has none. Choose another "
+    "architecture: trf_bridge.TextCatMean.v1 works with every checkpoint."
+)
+TB023 = (
+    "[TB023] The gradient in doc._.trf_d_{output} holds NaN or infinite numbers. The batch was "
+    "dropped and the weights are as they were. Look for the component behind '{name}' that wrote "
+    "it."
+)
+TB024 = (
+    "[TB024] The gradient of this Doc was already used: something looked at the weights of "
+    "'{name}' before every component had added to doc._.trf_d_{output}. Don't read its model, and "
+    "don't call its predict, within an update."
+)
+TB025 = "[TB025] {field} must be a number from {least} to {most}, and it is {got}."
+TB026 = (
+    "[TB026] An example says that the label {got} is right, and '{name}' does not know it. "
+    "Expected one of: {expected}. Add labels before nlp.initialize, or give all of them to it."
+)
 
 # Warnings
 TB101 = (
     "[TB101] {n_tokens} tokens of {n_inputs} sentences lie past the model's maximum of "
     "{max_length} wordpieces; their rows of doc.tensor are zero. Split the text into shorter "
     "sentences, or set overflow = 'window' on trf_wordpiecer."
+)
+TB102 = (
+    "[TB102] No gradient reached '{name}': it learns nothing from this batch. {heads} To keep the "
+    "transformer as it is on purpose, set freeze = 'all' in its model."
 )

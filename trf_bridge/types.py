@@ -35,6 +35,8 @@ class Wordpieces:
     lengths (int32, (n_inputs,)): Wordpieces of each input.
     spans (int32, (n_inputs, 2)): Characters of `doc.text` that each input covers. What was cut off
         past the model's maximum length is not covered.
+    class_rows (int32, (n_inputs,)): The class token of each input, such as `[CLS]`; -1 where the
+        tokenizer has none.
     joined (str): The wordpieces as the vocabulary writes them, with marks such as `##`, `Ġ` or `▁`,
         separated by NUL; one string takes a tenth of the memory of a list.
     runs (Runs): For an input in overlapping windows: what each window reads. None where every
@@ -47,6 +49,7 @@ class Wordpieces:
     boundary: Array
     lengths: Array
     spans: Array
+    class_rows: Array
     joined: str = ""
     runs: Runs | None = None
 
@@ -70,9 +73,9 @@ class Activations:
         asked for. Rows are the queries, as in transformers.
     """
 
-    last_hidden_state: Array | None
-    pooler_output: Array | None = None
-    hidden_states: Array | None = None
+    last_hidden_state: Array
+    pooler_output: Array = None
+    hidden_states: Array = None
     attentions: list[Array] | None = None
 
     def copy(self) -> Activations:

@@ -13,7 +13,7 @@ from .. import errors
 from ..types import Activations
 from .records import (
     get_alignment,
-    get_gradients,
+    get_gradient,
     get_outputs,
     get_wordpieces,
     set_gradient,
@@ -136,7 +136,7 @@ def get_output(obj: Obj, name: str) -> Any:
     RETURNS (array, or list of arrays for attentions): A view; None where there is no such output.
     """
     outputs = get_outputs(obj.doc)
-    return None if outputs is None else _slice(obj, outputs, name)
+    return None if outputs is None else _slice(obj, getattr(outputs, OUTPUTS[name][0]), name)
 
 
 def get_output_gradient(obj: Obj, name: str) -> Any:
@@ -144,10 +144,10 @@ def get_output_gradient(obj: Obj, name: str) -> Any:
 
     obj (Doc, Span, Token): Whose wordpieces, or inputs.
     name (str): Key of OUTPUTS.
-    RETURNS (array, or list of arrays for attentions): A view, so that `+=` reaches the Doc; None
-        where there is none.
+    RETURNS (array, or list of arrays for attentions): A view, so that `+=` reaches the Doc; zeros
+        where nothing was added yet; None where there is no such output.
     """
-    return _slice(obj, get_gradients(obj.doc), name)
+    return _slice(obj, get_gradient(obj.doc, OUTPUTS[name][0]), name)
 
 
 def set_output_gradient(obj: Obj, value: Any, name: str) -> None:
@@ -207,9 +207,8 @@ def piece_range(obj: Obj) -> tuple[int, int]:
     return (int(kept.min()), int(kept.max()) + 1) if kept.size else (0, 0)
 
 
-def _slice(obj: Obj, outputs: Activations, name: str) -> Any:
-    field, axis = OUTPUTS[name]
-    array = getattr(outputs, field)
+def _slice(obj: Obj, array: Any, name: str) -> Any:
+    axis = OUTPUTS[name][1]
     if array is None or obj is obj.doc:
         return array
     start, end = piece_range(obj)

@@ -11,7 +11,9 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy
+from thinc.api import get_array_module
 
+from .. import errors
 from ..align import Alignment, align
 from ..types import Activations, Array, Runs, Wordpieces
 
@@ -124,6 +126,40 @@ def get_gradients(doc: Doc) -> Activations:
     return Activations(**{"last_hidden_state": None, **_data(doc).get(D_OUTPUTS, {})})
 
 
+def get_gradient(doc: Doc, name: str) -> Any:
+    """Find the gradient of one of the outputs; zeros are put there where there was none.
+
+    doc (Doc): The Doc.
+    name (str): Field of Activations.
+    RETURNS (float32 array, or list of them): The gradient itself, so that `+=` reaches the Doc;
+        None where there is no such output.
+    """
+    stored = _data(doc).get(D_OUTPUTS, {})
+    if stored.get(name) is None:
+        outputs = get_outputs(doc)
+        output = None if outputs is None else getattr(outputs, name)
+        if output is None:
+            return None
+        zeros = [_zeros(a) for a in output] if isinstance(output, list) else _zeros(output)
+        set_gradient(doc, name, zeros)
+        return zeros
+    return stored[name]
+
+
+def add_gradient(doc: Doc, name: str, gradient: Any) -> None:
+    """Add to the gradient of one of the outputs.
+
+    doc (Doc): The Doc; changed.
+    name (str): Field of Activations.
+    gradient (float32 array): What to add, of the shape of the output.
+    RAISES (ValueError): TB024 where the sum was already used.
+    """
+    total = get_gradient(doc, name)
+    if isinstance(total, numpy.ndarray) and not total.flags.writeable:
+        raise ValueError(errors.TB024.format(name="trf_tok2vec", output=name))
+    total += gradient
+
+
 def set_gradient(doc: Doc, name: str, gradient: Any) -> None:
     """Store the gradient of one of the outputs.
 
@@ -132,6 +168,10 @@ def set_gradient(doc: Doc, name: str, gradient: Any) -> None:
     gradient (float32 array, or list of them): The gradient.
     """
     _data(doc).setdefault(D_OUTPUTS, {})[name] = gradient
+
+
+def _zeros(array: Array) -> Array:
+    return get_array_module(array).zeros_like(array)
 
 
 def _arrays(record: Any) -> dict[str, Any]:

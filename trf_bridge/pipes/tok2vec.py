@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import srsly
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
-from spacy.training import Example
+from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
-from thinc.api import Config, Model
+from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
 from .. import errors
 from ..align import Alignment, align, apply_alignment
@@ -22,9 +22,23 @@ from ..wrappers.model import get_shim, get_traits, sync_dims
 from ..wrappers.shim import FORMAT, check_format
 from .attrs import install_extensions
 from .hooks import install_hooks
-from .records import get_wordpieces, set_alignment, set_outputs, token_spans
+from .listener import Listener
+from .pending import EarlyStep, PendingBatch
+from .records import (
+    get_alignment,
+    get_gradient,
+    get_outputs,
+    get_wordpieces,
+    set_alignment,
+    set_outputs,
+    token_spans,
+)
+from .standalone import replace_listener, replace_listener_cfg
 from .storage import replacing
 from .wordpiecer import TrfWordpiecer
+
+TransformerLayer: TypeAlias = Model[Sequence[Wordpieces], list[Activations]]
+Predictions: TypeAlias = tuple[list[Activations], list[Array], list[Alignment], list[Array]]
 
 SETTINGS = "tok2vec.json"
 
@@ -37,6 +51,9 @@ words_per_batch = 3000
 output_hidden_states = false
 output_attentions = false
 precision = "fp32"
+freeze = "none"
+layer_lr_decay = 1.0
+gradient_checkpointing = false
 trust_remote_code = false
 """
 
@@ -73,7 +90,7 @@ class TrfTok2Vec(TrainablePipe):
     def __init__(
         self,
         vocab: Vocab,
-        model: Model[Sequence[Wordpieces], list[Activations]],
+        model: TransformerLayer,
         name: str = "trf_tok2vec",
     ) -> None:
         """Make the component.
@@ -82,15 +99,101 @@ class TrfTok2Vec(TrainablePipe):
         model (Model): Wordpieces of each Doc -> Activations.
         name (str): Name of the component.
         """
+        self._pending: PendingBatch | None = None
+        self._silent_batches = 0
         self.vocab = vocab
         self.model = model
         self.name = name
+        model.attrs["replace_listener"] = replace_listener
+        model.attrs["replace_listener_cfg"] = replace_listener_cfg
         self.cfg: dict[str, Any] = {}
+        self.listener_map: dict[str, list[Listener]] = {}
         install_extensions()
 
-    def predict(
-        self, docs: Iterable[Doc]
-    ) -> tuple[list[Activations], list[Array], list[Alignment], list[Array]]:
+    @property
+    def model(self) -> TransformerLayer:
+        """The layer, with the gradient of every batch so far in its weights.
+
+        RETURNS (Model): Wordpieces of each Doc -> Activations.
+        """
+        # spaCy's loops also look between the update of the transformer and that of its heads. As
+        # long as no head has added anything, there is nothing that the weights could lack.
+        if self._pending is not None and (self._pending.step or self._pending.has_gradient()):
+            self._settle()
+        return self._layer
+
+    @model.setter
+    def model(self, model: TransformerLayer) -> None:
+        TrainablePipe.model.__set__(self, model)
+
+    @property
+    def _layer(self) -> TransformerLayer:
+        layer: TransformerLayer = TrainablePipe.model.__get__(self)
+        return layer
+
+    def _settle(self) -> None:
+        """Carry out the pending batch: send its gradient back, and make the step it waits for."""
+        pending, self._pending = self._pending, None
+        for listener in self.listeners:
+            listener.batch = None
+        if pending is None:
+            return
+        has_gradient = pending.carry_out()
+        self._silent_batches = 0 if has_gradient else self._silent_batches + 1
+        # The output layers of many heads start as zeros, and so does the gradient below them. That
+        # is no reason for a warning, unless it goes on.
+        if self._silent_batches == (2 if pending.contributors else 1):
+            pending.warn_of_silence(self.listening_components)
+        if pending.step is not None:
+            pending.step.run(self._layer.finish_update)
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """RETURNS (list of Listener): The layers that listen to this component."""
+        return [listener for found in self.listener_map.values() for listener in found]
+
+    @property
+    def listening_components(self) -> list[str]:
+        """RETURNS (list of str): The components that listen to this one."""
+        return list(self.listener_map)
+
+    def add_listener(self, listener: Listener, component_name: str) -> None:
+        """Connect a layer of a component that comes after this one.
+
+        listener (Listener): The layer.
+        component_name (str): Name of its component.
+        """
+        found = self.listener_map.setdefault(component_name, [])
+        if all(listener is not other for other in found):
+            found.append(listener)
+        listener.connect(component_name, get_shim(self._layer).traits)
+
+    def remove_listener(self, listener: Listener, component_name: str) -> bool:
+        """Disconnect a layer.
+
+        listener (Listener): The layer.
+        component_name (str): Name of its component.
+        RETURNS (bool): Whether it was connected.
+        """
+        found = self.listener_map.get(component_name, [])
+        kept = [other for other in found if other is not listener]
+        if kept:
+            self.listener_map[component_name] = kept
+        else:
+            self.listener_map.pop(component_name, None)
+        return len(kept) < len(found)
+
+    def find_listeners(self, component: Any) -> None:
+        """Connect every layer of a component that listens to this one.
+
+        component (callable): A component that comes after this one.
+        """
+        model = getattr(component, "model", None)
+        for node in model.walk() if isinstance(model, Model) else []:
+            if isinstance(node, Listener) and node.upstream in ("*", self.name):
+                self.add_listener(node, component.name)
+
+    def predict(self, docs: Iterable[Doc]) -> Predictions:
         """Run the transformer over Docs without changing them.
 
         docs (iterable of Doc): Docs with wordpieces.
@@ -99,20 +202,17 @@ class TrfTok2Vec(TrainablePipe):
         RAISES (ValueError): TB010, TB011, TB015.
         """
         docs = list(docs)
-        wordpieces = self._wordpieces(docs)
-        activations = self.model.predict(wordpieces)
-        spans = [token_spans(doc) for doc in docs]
-        alignment = align([doc.text for doc in docs], spans, wordpieces)
-        hidden = [a.last_hidden_state for a in activations if a.last_hidden_state is not None]
-        tensors, _ = apply_alignment(self.model.ops, alignment, hidden)
-        if len(docs) > 1:
-            activations = [activation.copy() for activation in activations]
-        return activations, tensors, alignment.split(), spans
+        if docs and self._pending is not None and self._pending.holds(docs):
+            # An annotating component is asked to predict the Docs that it was just updated on, and
+            # they carry its output already.
+            return self._read(docs)
+        self._settle()
+        return self._run(docs, is_train=False)[0]
 
     def set_annotations(
         self,
         docs: Iterable[Doc],
-        predictions: tuple[list[Activations], list[Array], list[Alignment], list[Array]],
+        predictions: Predictions,
     ) -> None:
         """Set `doc.tensor`, the extension attributes and the hooks.
 
@@ -124,6 +224,79 @@ class TrfTok2Vec(TrainablePipe):
             set_outputs(doc, activations)
             set_alignment(doc, alignment, spans)
             install_hooks(doc)
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Run the transformer over a training batch, for heads to learn from and to add to.
+
+        The predicted Docs get what prediction would set, and `doc._.trf_d_last_hidden_state` as
+        zeros. The sum of what the components after this one add to the gradients is sent back
+        through the transformer in one pass: before the next batch, or as soon as the model is
+        looked at, saved or used.
+
+        examples (iterable of Example): The batch; the predicted Docs are changed.
+        drop (float): Rate of the transformer's own dropout.
+        sgd (Optimizer): Makes a step with the gradient of this batch.
+        losses (dict): Under the name of the component, the norm of the gradient is added to it.
+        RETURNS (dict): The losses.
+        RAISES (ValueError): TB010, TB011, TB015; TB023 of the batch before.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, "TrfTok2Vec.update")
+        self._settle()
+        docs = [example.predicted for example in examples]
+        trainable = get_shim(self._layer).trainable
+        set_dropout_rate(self._layer, drop)
+        predictions, backprop = self._run(docs, is_train=trainable)
+        self.set_annotations(docs, predictions)
+        if trainable:
+            for doc in docs:
+                get_gradient(doc, "last_hidden_state")
+            self._pending = PendingBatch(docs, backprop, losses, self.name)
+            for listener in self.listeners:
+                listener.batch = self._pending
+        if sgd:
+            self.finish_update(sgd)
+        return losses
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Make a step with the gradients since the last one.
+
+        Where no component has added to the gradient of the last batch yet, the step waits for them.
+
+        sgd (Optimizer): The optimizer.
+        RAISES (ValueError): TB023.
+        """
+        if self._pending is not None and not self._pending.has_gradient():
+            self._pending.step = EarlyStep(sgd)
+            return
+        self._settle()
+        self._layer.finish_update(sgd)
+
+    def use_params(self, params: Any) -> Iterator[None]:
+        """Put other weights in, such as averages, until the generator is closed.
+
+        params (dict): Weights by key, as thinc's optimizer keeps them.
+        YIELDS (None): Once.
+        """
+        self._settle()
+        with self._layer.use_params(params):
+            yield
+
+    def get_loss(self, examples: Iterable[Example], scores: Any) -> None:
+        """There is no loss of its own: the gradient comes from the components after this one."""
+
+    def add_label(self, label: str) -> int:
+        """RETURNS (int): 0; there are no labels."""
+        return 0
 
     def initialize(
         self,
@@ -139,7 +312,9 @@ class TrfTok2Vec(TrainablePipe):
         """
         if not self.model.attrs["trf_name"] and not get_shim(self.model).loaded:
             raise ValueError(errors.TB001.format(name=self.name, field="model.trf_name"))
-        self.model.initialize()
+        self._settle()
+        self._layer.initialize()
+        self._sync_listeners()
         for _, component in nlp.pipeline if nlp is not None else []:
             if isinstance(component, TrfWordpiecer) and component.loaded:
                 self._check_vocabulary(len(component.tokenizer.tokenizer), component.trf_name)
@@ -167,8 +342,10 @@ class TrfTok2Vec(TrainablePipe):
         folder = Path(path)
         settings = read_json(folder / SETTINGS)
         check_format(settings.get("format"), folder / SETTINGS)
-        get_shim(self.model).from_disk(folder)
-        sync_dims(self.model)
+        self._pending = None
+        get_shim(self._layer).from_disk(folder)
+        sync_dims(self._layer)
+        self._sync_listeners()
         return self
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
@@ -187,10 +364,35 @@ class TrfTok2Vec(TrainablePipe):
         RETURNS (TrfTok2Vec): Itself.
         RAISES (ValueError): TB003, TB005, TB012, TB013.
         """
-        shim = get_shim(self.model).from_bytes(bytes_data)
+        self._pending = None
+        shim = get_shim(self._layer).from_bytes(bytes_data)
         if shim.loaded:
-            sync_dims(self.model)
+            sync_dims(self._layer)
+            self._sync_listeners()
         return self
+
+    def _sync_listeners(self) -> None:
+        for name, found in self.listener_map.items():
+            for listener in found:
+                listener.connect(name, get_shim(self._layer).traits)
+
+    def _run(
+        self, docs: Sequence[Doc], *, is_train: bool
+    ) -> tuple[Predictions, Callable[[Sequence[Activations]], Any]]:
+        wordpieces = self._wordpieces(docs)
+        activations, backprop = self._layer(wordpieces, is_train=is_train)
+        spans = [token_spans(doc) for doc in docs]
+        alignment = align([doc.text for doc in docs], spans, wordpieces)
+        hidden = [a.last_hidden_state for a in activations]
+        tensors, _ = apply_alignment(self._layer.ops, alignment, hidden)
+        if len(docs) > 1:
+            activations = [activation.copy() for activation in activations]
+        return (activations, tensors, alignment.split(), spans), backprop
+
+    def _read(self, docs: Sequence[Doc]) -> Predictions:
+        outputs = [get_outputs(doc) or Activations(None) for doc in docs]
+        alignments = [alignment for doc in docs if (alignment := get_alignment(doc)) is not None]
+        return outputs, [doc.tensor for doc in docs], alignments, [token_spans(d) for d in docs]
 
     def _wordpieces(self, docs: Sequence[Doc]) -> list[Wordpieces]:
         found = []

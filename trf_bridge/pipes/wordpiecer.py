@@ -362,6 +362,7 @@ class TrfWordpiecer(Pipe):
                     boundary=pieces.boundary[rows].copy(),
                     lengths=lengths.copy(),
                     spans=pieces.spans[inputs].copy(),
+                    class_rows=_shift_rows(pieces.class_rows[inputs], row_start),
                     joined=self.tokenizer.join_strings(ids),
                     runs=runs,
                 )
@@ -390,6 +391,11 @@ class TrfWordpiecer(Pipe):
             n_tokens=n_tokens, n_inputs=int(cut.sum()), max_length=self.tokenizer.max_length
         )
         warnings.warn(message, stacklevel=2)
+
+
+def _shift_rows(rows: Array, start: int) -> Array:
+    shifted: Array = numpy.where(rows < 0, rows, rows - start)
+    return shifted
 
 
 def _sum_groups(values: Array, sizes: Array) -> Array:

@@ -27,6 +27,9 @@ def TransformerModel(
     output_hidden_states: bool = False,
     output_attentions: bool = False,
     precision: str = "fp32",
+    freeze: str | int = "none",
+    layer_lr_decay: float = 1.0,
+    gradient_checkpointing: bool = False,
     trust_remote_code: bool = False,
 ) -> Model[InT, OutT]:
     """Build a layer that runs a Hugging Face model over the wordpieces of Docs.
@@ -41,13 +44,21 @@ def TransformerModel(
     output_hidden_states (bool): Keep the output of every layer.
     output_attentions (bool): Keep the attention weights of every layer.
     precision (str): "fp32", "bf16" or "fp16" (GPU only); what comes out is float32 in any case.
+    freeze (str, int): What training leaves as it is: "none", "all", or n for the embeddings and the
+        lowest n layers.
+    layer_lr_decay (float): Learning rate of a layer, as a part of that of the layer above; 1 for
+        one rate everywhere.
+    gradient_checkpointing (bool): Save memory in training, at the cost of a second forward.
     trust_remote_code (bool): Run code that the checkpoint brings with it.
     RETURNS (Model): Sequence of Wordpieces -> list of Activations, one per Doc.
-    RAISES (ValueError, TypeError): TB008, TB009.
+    RAISES (ValueError, TypeError): TB008, TB009, TB025.
     """
     validate_words_per_batch(words_per_batch)
     shim = TransformerShim(
         precision=precision,
+        freeze=freeze,
+        layer_lr_decay=layer_lr_decay,
+        gradient_checkpointing=gradient_checkpointing,
         output_attentions=output_attentions,
         trust_remote_code=trust_remote_code,
     )
@@ -61,6 +72,8 @@ def TransformerModel(
             "words_per_batch": words_per_batch,
             "output_hidden_states": output_hidden_states,
             "output_attentions": output_attentions,
+            # Set by update. What the checkpoint's config says of dropout is not used.
+            "dropout_rate": 0.0,
         },
         dims={"nO": None},
         shims=[shim],
@@ -125,8 +138,8 @@ def forward(
     for indices in make_subbatches(batch.run_lengths, model.attrs["words_per_batch"]):
         subbatch = batch.take(indices, traits.pad_id)
         inputs = _model_inputs(model, subbatch, traits)
-        if is_train:
-            given, backprop_subbatch = shim.begin_update(inputs)
+        if is_train and shim.trainable:
+            given, backprop_subbatch = shim.begin_update(inputs, model.attrs["dropout_rate"])
             tensors = SubbatchTensors(given, subbatch, **kept)
             steps.append((subbatch, tensors, backprop_subbatch))
         else:

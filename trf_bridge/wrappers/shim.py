@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import srsly
-from thinc.api import PyTorchGradScaler, PyTorchShim, get_torch_default_device
+from thinc.api import (
+    Optimizer,
+    PyTorchGradScaler,
+    PyTorchShim,
+    Shim,
+    get_torch_default_device,
+    xp2torch,
+)
 
 from .. import errors
 from ..about import __version__
 from .forking import ForkGuard
+from .freezing import freeze_weights, learn_rate_scales, set_dropout, validate_freeze
 from .loading import files_from_bytes, files_to_bytes, load_model, save_files
+from .optimize import step
 from .traits import Traits, find_traits
 
 if TYPE_CHECKING:
@@ -40,6 +50,9 @@ class TransformerShim(PyTorchShim):
         model: PreTrainedModel | None = None,
         *,
         precision: str = "fp32",
+        freeze: str | int = "none",
+        layer_lr_decay: float = 1.0,
+        gradient_checkpointing: bool = False,
         output_attentions: bool = False,
         trust_remote_code: bool = False,
     ) -> None:
@@ -47,12 +60,21 @@ class TransformerShim(PyTorchShim):
 
         model (PreTrainedModel): The model, or None.
         precision (str): "fp32", "bf16" or "fp16".
+        freeze (str, int): "none", "all", or n for the embeddings and the lowest n layers.
+        layer_lr_decay (float): Learning rate of a layer, as a part of that of the layer above.
+        gradient_checkpointing (bool): Save memory in training, at the cost of a second forward.
         output_attentions (bool): Load models so that they can give attention weights.
         trust_remote_code (bool): Load models that bring their own code.
-        RAISES (ValueError): TB008, TB012.
+        RAISES (ValueError): TB008, TB012, TB025.
         """
         validate_precision(precision)
+        validate_freeze(freeze)
+        _validate_decay(layer_lr_decay)
         self.precision = precision
+        self.freeze = freeze
+        self.layer_lr_decay = layer_lr_decay
+        self.gradient_checkpointing = gradient_checkpointing
+        self._lr_scales: dict[str, float] = {}
         self._options: dict[str, Any] = {
             "output_attentions": output_attentions,
             "trust_remote_code": trust_remote_code,
@@ -81,7 +103,7 @@ class TransformerShim(PyTorchShim):
         """Put a model in, on the device of the current thinc ops.
 
         model (PreTrainedModel): The model.
-        RAISES (ValueError): TB012.
+        RAISES (ValueError): TB012, TB019.
         """
         device = get_torch_default_device()
         if self.precision == "fp16" and device.type == "cpu":
@@ -90,6 +112,11 @@ class TransformerShim(PyTorchShim):
         model.to(device)  # type: ignore[arg-type]  # transformers' stub wants the model itself
         model.eval()
         self.traits = find_traits(model)
+        freeze_weights(model, self.freeze)
+        self._lr_scales = learn_rate_scales(model, self.layer_lr_decay)
+        if self.gradient_checkpointing:
+            # The reentrant kind needs inputs with gradients, and wordpieces have none.
+            model.gradient_checkpointing_enable({"use_reentrant": False})
         self._model = model
         self._grad_scaler.to_(device)
 
@@ -105,18 +132,25 @@ class TransformerShim(PyTorchShim):
         with torch.inference_mode(), self._autocast():
             return self._model(**inputs)
 
+    @property
+    def trainable(self) -> bool:
+        """RETURNS (bool): Whether any weights are updated in training."""
+        return self.freeze != "all"
+
     def begin_update(
-        self, inputs: Any
+        self, inputs: Any, dropout: float = 0.0
     ) -> tuple[Any, Callable[[Sequence[torch.Tensor], Sequence[torch.Tensor]], None]]:
         """Run the model in training mode.
 
         inputs (dict): Keyword arguments of the model's forward.
+        dropout (float): Rate of all of the model's dropout.
         RETURNS (ModelOutput): What it returns, and a callback that takes some tensors computed from
             it and the gradient of each, and adds to the gradients of the weights.
         """
         import torch
 
         self._fork_guard.check()
+        set_dropout(self._model, dropout)
         with self._training(), self._autocast():
             outputs = self._model(**inputs)
 
@@ -128,6 +162,57 @@ class TransformerShim(PyTorchShim):
                 torch.autograd.backward(list(tensors), list(scaled))
 
         return outputs, backprop
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        """Update the weights with the gradients that were added up since the last time.
+
+        optimizer (Optimizer): thinc's optimizer.
+        """
+        gradients = [p.grad for p in self._model.parameters() if p.grad is not None]
+        # Once per step: the gradients of several subbatches were added up under one scale.
+        overflow = self._grad_scaler.unscale(gradients)
+        if overflow:
+            self._model.zero_grad(set_to_none=True)
+        else:
+            step(optimizer, self.id, self._model, self._lr_scales)
+        self._grad_scaler.update()
+
+    @contextlib.contextmanager
+    def use_params(self, params: Any) -> Iterator[None]:
+        """Put other weights in, such as the averages of an optimizer, until the block ends.
+
+        params (dict): Weights by key, as thinc's optimizer keeps them.
+        """
+        import torch
+
+        backup = {}
+        if self.loaded:
+            own = {name: params[key] for key in params for name in _own_name(key, self.id)}
+            backup = {
+                name: (weights.data, xp2torch(own[name], device=weights.device))
+                for name, weights in self._model.named_parameters()
+                if name in own
+            }
+        named = dict(self._model.named_parameters()) if backup else {}
+        with torch.no_grad():
+            for name, (original, other) in backup.items():
+                named[name].data = other.view_as(original).clone()
+        try:
+            yield
+        finally:
+            for name, (original, _) in backup.items():
+                named[name].data = original
+
+    def copy(self) -> TransformerShim:
+        """Copy the shim with its weights.
+
+        RETURNS (TransformerShim): The copy, which an optimizer tells from the original.
+        """
+        copied: TransformerShim = copy.deepcopy(self)
+        with Shim.global_id_lock:
+            Shim.global_id += 1
+            copied.id = Shim.global_id
+        return copied
 
     def to_disk(self, path: str | Path) -> None:
         """Write config.json and model.safetensors into a folder.
@@ -194,6 +279,17 @@ class TransformerShim(PyTorchShim):
             yield
         finally:
             self._model.eval()
+
+
+def _own_name(key: Any, shim_id: int) -> list[str]:
+    """The name of weights of this shim, if the key is of one."""
+    is_own = isinstance(key, tuple) and len(key) == 2 and key[0] == shim_id
+    return [key[1]] if is_own else []
+
+
+def _validate_decay(decay: float) -> None:
+    if not isinstance(decay, (int, float)) or not 0.0 < decay <= 1.0:
+        raise ValueError(errors.TB025.format(field="layer_lr_decay", least=0, most=1, got=decay))
 
 
 def validate_precision(precision: str) -> None:

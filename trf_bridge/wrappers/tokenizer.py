@@ -29,8 +29,8 @@ keep_tokenizers_quiet()
 class Encoded:
     """The wordpieces of a batch of texts.
 
-    wordpieces (Wordpieces): All of them, text after text; offsets, spans and runs count from the
-        start of their own text, and runs from its first wordpiece.
+    wordpieces (Wordpieces): All of them, text after text. Offsets and spans count from the start of
+        their own text, runs from its first wordpiece, class rows from the first of all.
     n_inputs (int32, (n_texts,)): Inputs of each text: 1, or its number of windows.
     n_pieces (int32, (n_texts,)): Wordpieces of each text.
     cut (bool, (n_texts,)): Whether something was cut off at the model's maximum length.
@@ -80,6 +80,7 @@ class WordpieceTokenizer:
         self._backend = copy.deepcopy(tokenizer.backend_tokenizer)
         self._backend.no_padding()
         self._backend.no_truncation()
+        self.class_id = self._find_class_id()
         self._overlap = 0
         if max_length is not None:
             if overflow == "window":
@@ -102,12 +103,15 @@ class WordpieceTokenizer:
             for encoding, is_cut, text in zip(encodings, cut.tolist(), texts, strict=True)
         ]
         n_pieces = numpy.asarray([len(encoding) for encoding in encodings], dtype="int32")
+        ids = _flat(encoding.ids for encoding in encodings)
+        boundary = _flat(e.special_tokens_mask for e in encodings).astype("bool")
         wordpieces = Wordpieces(
-            ids=_flat(encoding.ids for encoding in encodings),
+            ids=ids,
             type_ids=_flat(e.type_ids for e in encodings) if self.type_ids else None,
             offsets=_flat(pair for e in encodings for pair in e.offsets).reshape(-1, 2),
-            boundary=_flat(e.special_tokens_mask for e in encodings).astype("bool"),
+            boundary=boundary,
             lengths=n_pieces,
+            class_rows=_class_rows(ids, boundary, n_pieces, self.class_id),
             spans=numpy.asarray([(0, end) for end in ends], dtype="int32").reshape(-1, 2),
         )
         return Encoded(wordpieces, numpy.ones_like(n_pieces), n_pieces, cut)
@@ -129,6 +133,12 @@ class WordpieceTokenizer:
             strings[i] = string
         return strings
 
+    def _find_class_id(self) -> int | None:
+        """The id of the class token, if it is one of the boundary pieces."""
+        class_id = getattr(self.tokenizer, "cls_token_id", None)
+        added = self._backend.encode("").ids
+        return int(class_id) if class_id is not None and class_id in added else None
+
     def _is_cut(self, encoding: Any) -> bool:
         # Asking for the overflow copies it, so ask only where there can be one.
         return len(encoding) == self.max_length and bool(encoding.overflowing)
@@ -141,12 +151,16 @@ class WordpieceTokenizer:
             windows = [encoding, *encoding.overflowing] if is_cut else [encoding]
             per_text.append(cut_windows(windows, self._overlap, len(text)))
         flat = [window for windows in per_text for window in windows]
+        ids = _concatenate([window.ids for window in flat])
+        boundary = _concatenate([window.boundary for window in flat], dtype="bool")
+        lengths = numpy.asarray([len(window.ids) for window in flat], dtype="int32")
         wordpieces = Wordpieces(
-            ids=_concatenate([window.ids for window in flat]),
+            ids=ids,
             type_ids=_concatenate([w.type_ids for w in flat]) if self.type_ids else None,
             offsets=_concatenate([window.offsets for window in flat], (0, 2)),
-            boundary=_concatenate([window.boundary for window in flat], dtype="bool"),
-            lengths=numpy.asarray([len(window.ids) for window in flat], dtype="int32"),
+            boundary=boundary,
+            lengths=lengths,
+            class_rows=_class_rows(ids, boundary, lengths, self.class_id),
             spans=numpy.asarray([window.span for window in flat], dtype="int32").reshape(-1, 2),
             runs=Runs(
                 rows=_concatenate([window.run for window in flat]),
@@ -174,6 +188,17 @@ def validate_overflow(overflow: str) -> None:
         raise ValueError(
             errors.TB008.format(field="overflow", got=repr(overflow), expected=expected)
         )
+
+
+def _class_rows(ids: Array, boundary: Array, lengths: Array, class_id: int | None) -> Array:
+    """The first boundary piece of each input that is the class token."""
+    rows = numpy.full(len(lengths), -1, dtype="int32")
+    if class_id is None:
+        return rows
+    found = numpy.flatnonzero(boundary & (ids == class_id)).astype("int32")
+    inputs = numpy.searchsorted(numpy.cumsum(lengths), found, side="right")
+    rows[inputs[::-1]] = found[::-1]  # the first of an input is written last
+    return rows
 
 
 def _last_end(encoding: Any) -> int:

@@ -1,0 +1,130 @@
+"""A head's own copy of the transformer, in the place where its listener was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from spacy.tokens import Doc
+from thinc.api import Model
+
+from .. import errors
+from ..align import align, apply_alignment
+from ..types import Activations, Array
+from ..wrappers.model import TransformerModel
+from .records import get_wordpieces, token_spans
+
+InT = Sequence[Doc]
+
+ARCHITECTURE = "trf_bridge.Tok2VecTransformer.v1"
+
+
+def Tok2VecTransformer(
+    trf_name: str = "", *, grad_factor: float = 1.0, **settings: Any
+) -> Model[InT, list[Array]]:
+    """Build a token-to-vector layer with a transformer of its own.
+
+    `nlp.replace_listeners` puts it in the place of a `Tok2VecListener`. It needs a trf_wordpiecer
+    in the pipeline, as the shared transformer does.
+
+    trf_name (str): A folder, or a name on the Hugging Face hub.
+    grad_factor (float): What to multiply the gradient by.
+    **settings: Of `TransformerModel`.
+    RETURNS (Model): Sequence of Doc -> list of float32, each (n_tokens, width).
+    """
+    return wrap_transformer(TransformerModel(trf_name, **settings), grad_factor)
+
+
+def wrap_transformer(
+    transformer: Model[Any, list[Activations]], grad_factor: float
+) -> Model[InT, list[Array]]:
+    """Build the layer around a transformer.
+
+    transformer (Model): Wordpieces of each Doc -> Activations.
+    grad_factor (float): What to multiply the gradient by.
+    RETURNS (Model): Sequence of Doc -> list of float32, each (n_tokens, width).
+    """
+    return Model(
+        "trf-tok2vec",
+        forward,
+        init=init,
+        layers=[transformer],
+        dims={"nO": transformer.maybe_get_dim("nO")},
+        attrs={"grad_factor": grad_factor},
+    )
+
+
+def replace_listener(
+    model: Model[Any, list[Activations]], listener: Model[Any, Any], tok2vec: Any
+) -> Model[InT, list[Array]]:
+    """Make what `nlp.replace_listeners` puts in the place of a listener.
+
+    model (Model): A copy of the shared transformer.
+    listener (Model): The listener.
+    tok2vec (TrfTok2Vec): The component that it listened to.
+    RETURNS (Model): The layer.
+    """
+    return wrap_transformer(model, listener.attrs.get("grad_factor", 1.0))
+
+
+def replace_listener_cfg(
+    tok2vec_config: dict[str, Any], listener_config: dict[str, Any]
+) -> dict[str, Any]:
+    """Make the config of what `nlp.replace_listeners` puts in the place of a listener.
+
+    tok2vec_config (dict): Config of the shared transformer's model.
+    listener_config (dict): Config of the listener.
+    RETURNS (dict): The config of a `Tok2VecTransformer`.
+    """
+    return {
+        **tok2vec_config,
+        "@architectures": ARCHITECTURE,
+        "grad_factor": listener_config.get("grad_factor", 1.0),
+    }
+
+
+def forward(
+    model: Model[InT, list[Array]], docs: InT, is_train: bool
+) -> tuple[list[Array], Callable[[Sequence[Array]], list[Any]]]:
+    """Run the transformer and align its output to the tokens.
+
+    docs (sequence of Doc, (n_docs,)): Docs with wordpieces.
+    RETURNS (list of float32, each (n_tokens, width)): The rows of the tokens, and a callback that
+        adds to the gradients of the weights. It returns an empty list.
+    RAISES (ValueError): TB011.
+    """
+    transformer = model.layers[0]
+    sample = model.attrs.get("sample")
+    if sample is not None and all(doc is other for doc, other in zip(docs, sample, strict=False)):
+        del model.attrs["sample"]
+        return [model.ops.alloc2f(len(doc), model.get_dim("nO")) for doc in docs], _no_gradient
+    wordpieces = []
+    for doc in docs:
+        found = get_wordpieces(doc)
+        if found is None:
+            raise ValueError(errors.TB011.format(n_tokens=len(doc), name=model.name))
+        wordpieces.append(found)
+    activations, backprop_transformer = transformer(wordpieces, is_train)
+    alignment = align([doc.text for doc in docs], [token_spans(doc) for doc in docs], wordpieces)
+    hidden = [activation.last_hidden_state for activation in activations]
+    tensors, transpose = apply_alignment(model.ops, alignment, hidden)
+
+    def backprop(d_tensors: Sequence[Array]) -> list[Any]:
+        factor = model.attrs["grad_factor"]
+        d_hidden = transpose([factor * d_tensor for d_tensor in d_tensors])
+        backprop_transformer([Activations(gradient) for gradient in d_hidden])
+        return []
+
+    return tensors, backprop
+
+
+def init(model: Model[InT, list[Array]], X: InT | None = None, Y: Any = None) -> None:
+    """Load the weights, and expect a prediction for a sample that has no wordpieces yet."""
+    transformer = model.layers[0]
+    transformer.initialize()
+    model.set_dim("nO", transformer.get_dim("nO"), force=True)
+    model.attrs["sample"] = X
+
+
+def _no_gradient(d_tensors: Sequence[Array]) -> list[Any]:
+    return []

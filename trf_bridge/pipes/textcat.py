@@ -1,0 +1,209 @@
+"""Text classification on top of the transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy
+from spacy.language import Language
+from spacy.pipeline import TextCategorizer
+from spacy.pipeline.textcat_multilabel import MultiLabel_TextCategorizer
+from spacy.scorer import Scorer
+from spacy.training import Example
+from spacy.vocab import Vocab
+from thinc.api import Config, Model
+
+from .. import errors
+from ..wrappers.model import get_shim
+from .sentence_vectors import ClassVectors, PoolerVectors
+from .tok2vec import TrfTok2Vec
+from .wordpiecer import TrfWordpiecer
+
+DEFAULT_MODEL = """
+[model]
+@architectures = "trf_bridge.TextCatClassVector.v1"
+exclusive_classes = true
+nO = null
+"""
+
+
+@Language.factory(
+    "trf_textcat",
+    assigns=["doc.cats"],
+    requires=["doc._.trf_last_hidden_state"],
+    default_config={
+        "model": Config().from_str(DEFAULT_MODEL)["model"],
+        "threshold": 0.5,
+        "scorer": {"@scorers": "trf_bridge.textcat_scorer.v1"},
+    },
+    default_score_weights={
+        "cats_score": 1.0,
+        "cats_score_desc": None,
+        "cats_micro_p": None,
+        "cats_micro_r": None,
+        "cats_micro_f": None,
+        "cats_macro_p": None,
+        "cats_macro_r": None,
+        "cats_macro_f": None,
+        "cats_macro_auc": None,
+        "cats_f_per_type": None,
+    },
+)
+def make_trf_textcat(
+    nlp: Language,
+    name: str,
+    model: Model[Any, Any],
+    threshold: float,
+    scorer: Callable[..., dict[str, Any]] | None,
+) -> TextCategorizer:
+    """Make the component for a pipeline.
+
+    nlp (Language): The pipeline.
+    name (str): Name of the component.
+    model (Model): Docs -> a score per label; see `TextCatClassVector` and its neighbours.
+    threshold (float): What score makes a label positive, where labels don't exclude each other.
+    scorer (callable): Scores examples.
+    RETURNS (TextCategorizer): One for exclusive classes or for several labels, as the model says.
+    RAISES (ValueError): TB022 where the transformer can't give what the model needs.
+    """
+    check_outputs(nlp, model, name)
+    if model.attrs["multi_label"]:
+        return TrfMultiLabelTextCategorizer(
+            nlp.vocab, model, name, threshold=threshold, scorer=scorer
+        )
+    return TrfTextCategorizer(nlp.vocab, model, name, threshold=threshold, scorer=scorer)
+
+
+def textcat_score(examples: Iterable[Example], **settings: Any) -> dict[str, Any]:
+    """Score the categories of examples with spaCy's scorer.
+
+    examples (iterable of Example): Predictions and references.
+    **settings: The settings of the component, labels and multi_label among them.
+    RETURNS (dict): The scores.
+    """
+    scores: dict[str, Any] = Scorer.score_cats(examples, "cats", **settings)
+    return scores
+
+
+def make_textcat_scorer() -> Callable[..., dict[str, Any]]:
+    """RETURNS (callable): The scorer, for a config."""
+    return textcat_score
+
+
+class TrfTextCategorizer(TextCategorizer):
+    """Assigns one of several labels, from a vector for each sentence."""
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model[Any, Any],
+        name: str = "trf_textcat",
+        *,
+        threshold: float = 0.5,
+        scorer: Callable[..., dict[str, Any]] | None = textcat_score,
+    ) -> None:
+        """Make the component; see `make_trf_textcat` for the arguments."""
+        super().__init__(vocab, model, name, threshold=threshold, scorer=scorer)
+        self.cfg["multi_label"] = False
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+        labels: Iterable[str] | None = None,
+        positive_label: str | None = None,
+    ) -> None:
+        """Take labels and dimensions from the data; see spaCy's `TextCategorizer.initialize`.
+
+        get_examples (callable): Gives the training data.
+        nlp (Language): The pipeline.
+        labels (iterable of str): The labels; None to take those of the data.
+        positive_label (str): For two labels: the one that scores are about.
+        RAISES (ValueError): TB020, TB022, and spaCy's own for data without labels.
+        """
+        check_outputs(nlp, self.model, self.name)
+        super().initialize(get_examples, nlp=nlp, labels=labels, positive_label=positive_label)
+
+    def _examples_to_truth(self, examples: Iterable[Example]) -> tuple[Any, Any]:
+        """An example in which no label is right says nothing: it must not lower them all."""
+        examples = list(examples)
+        for example in examples:
+            unknown = [
+                label
+                for label, value in example.reference.cats.items()
+                if value == 1.0 and label not in self.labels
+            ]
+            if unknown:
+                message = errors.TB026.format(
+                    name=self.name, got=", ".join(unknown), expected=", ".join(self.labels)
+                )
+                raise ValueError(message)
+        truths, not_missing = super()._examples_to_truth(examples)
+        labelled = numpy.asarray(
+            [
+                any(example.reference.cats.get(label) for label in self.labels)
+                for example in examples
+            ],
+            dtype="float32",
+        )
+        return truths, not_missing * labelled.reshape(-1, 1)
+
+
+class TrfMultiLabelTextCategorizer(MultiLabel_TextCategorizer):
+    """Assigns any number of labels, from a vector for each sentence."""
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model[Any, Any],
+        name: str = "trf_textcat",
+        *,
+        threshold: float = 0.5,
+        scorer: Callable[..., dict[str, Any]] | None = textcat_score,
+    ) -> None:
+        """Make the component; see `make_trf_textcat` for the arguments."""
+        super().__init__(vocab, model, name, threshold=threshold, scorer=scorer)
+        self.cfg["multi_label"] = True
+
+    def initialize(  # type: ignore[override]  # as in spaCy's own class, no positive label
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+        labels: Iterable[str] | None = None,
+    ) -> None:
+        """Take labels and dimensions from the data, as `TrfTextCategorizer.initialize` does.
+
+        get_examples (callable): Gives the training data.
+        nlp (Language): The pipeline.
+        labels (iterable of str): The labels; None to take those of the data.
+        RAISES (ValueError): TB020, TB022, and spaCy's own for data without labels.
+        """
+        check_outputs(nlp, self.model, self.name)
+        super().initialize(get_examples, nlp=nlp, labels=labels)
+
+
+def check_outputs(nlp: Language | None, model: Model[Any, Any], name: str) -> None:
+    """Ask the transformer and the tokenizer of a pipeline for what an architecture needs.
+
+    nlp (Language): The pipeline; what has not been loaded yet is not asked.
+    model (Model): The architecture.
+    name (str): Name of its component.
+    RAISES (ValueError): TB022.
+    """
+    vectors = model.get_ref("vectors") if model.has_ref("vectors") else None
+    for _, component in nlp.components if nlp is not None else []:
+        missing = None
+        if isinstance(vectors, PoolerVectors) and isinstance(component, TrfTok2Vec):
+            traits = get_shim(component.model).traits
+            missing = "pooler output" if traits is not None and not traits.pooler_width else None
+            trf_name = component.model.attrs["trf_name"]
+        if isinstance(vectors, ClassVectors) and isinstance(component, TrfWordpiecer):
+            has_class = not component.loaded or component.tokenizer.class_id is not None
+            missing = None if has_class else "vector of a class token"
+            trf_name = component.trf_name
+        if missing is not None:
+            message = errors.TB022.format(name=name, output=missing, trf_name=trf_name)
+            raise ValueError(message)
