@@ -20,6 +20,7 @@ from ..types import Activations, Array, Wordpieces
 from ..wrappers.loading import read_json
 from ..wrappers.model import get_shim, get_traits, sync_dims
 from ..wrappers.shim import FORMAT, check_format
+from ..wrappers.traits import Traits
 from .attrs import install_extensions
 from .hooks import install_hooks
 from .listener import Listener
@@ -35,6 +36,7 @@ from .records import (
 )
 from .standalone import replace_listener, replace_listener_cfg
 from .storage import replacing
+from .upstream import Upstream
 from .wordpiecer import TrfWordpiecer
 
 TransformerLayer: TypeAlias = Model[Sequence[Wordpieces], list[Activations]]
@@ -84,7 +86,7 @@ def make_trf_tok2vec(
     return TrfTok2Vec(nlp.vocab, model, name)
 
 
-class TrfTok2Vec(TrainablePipe):
+class TrfTok2Vec(Upstream, TrainablePipe):
     """Runs the transformer over the wordpieces of a Doc, and sets its outputs and `doc.tensor`."""
 
     def __init__(
@@ -134,8 +136,7 @@ class TrfTok2Vec(TrainablePipe):
     def _settle(self) -> None:
         """Carry out the pending batch: send its gradient back, and make the step it waits for."""
         pending, self._pending = self._pending, None
-        for listener in self.listeners:
-            listener.batch = None
+        self.hand_out(None)
         if pending is None:
             return
         has_gradient = pending.carry_out()
@@ -147,51 +148,9 @@ class TrfTok2Vec(TrainablePipe):
         if pending.step is not None:
             pending.step.run(self._layer.finish_update)
 
-    @property
-    def listeners(self) -> list[Listener]:
-        """RETURNS (list of Listener): The layers that listen to this component."""
-        return [listener for found in self.listener_map.values() for listener in found]
-
-    @property
-    def listening_components(self) -> list[str]:
-        """RETURNS (list of str): The components that listen to this one."""
-        return list(self.listener_map)
-
-    def add_listener(self, listener: Listener, component_name: str) -> None:
-        """Connect a layer of a component that comes after this one.
-
-        listener (Listener): The layer.
-        component_name (str): Name of its component.
-        """
-        found = self.listener_map.setdefault(component_name, [])
-        if all(listener is not other for other in found):
-            found.append(listener)
-        listener.connect(component_name, get_shim(self._layer).traits)
-
-    def remove_listener(self, listener: Listener, component_name: str) -> bool:
-        """Disconnect a layer.
-
-        listener (Listener): The layer.
-        component_name (str): Name of its component.
-        RETURNS (bool): Whether it was connected.
-        """
-        found = self.listener_map.get(component_name, [])
-        kept = [other for other in found if other is not listener]
-        if kept:
-            self.listener_map[component_name] = kept
-        else:
-            self.listener_map.pop(component_name, None)
-        return len(kept) < len(found)
-
-    def find_listeners(self, component: Any) -> None:
-        """Connect every layer of a component that listens to this one.
-
-        component (callable): A component that comes after this one.
-        """
-        model = getattr(component, "model", None)
-        for node in model.walk() if isinstance(model, Model) else []:
-            if isinstance(node, Listener) and node.upstream in ("*", self.name):
-                self.add_listener(node, component.name)
+    def traits(self) -> Traits | None:
+        """RETURNS (Traits): What the transformer gives; None while it has no weights."""
+        return get_shim(self._layer).traits
 
     def predict(self, docs: Iterable[Doc]) -> Predictions:
         """Run the transformer over Docs without changing them.
@@ -261,8 +220,7 @@ class TrfTok2Vec(TrainablePipe):
             for doc in docs:
                 get_gradient(doc, "last_hidden_state")
             self._pending = PendingBatch(docs, backprop, losses, self.name)
-            for listener in self.listeners:
-                listener.batch = self._pending
+            self.hand_out(self._pending)
         if sgd:
             self.finish_update(sgd)
         return losses
@@ -314,7 +272,7 @@ class TrfTok2Vec(TrainablePipe):
             raise ValueError(errors.TB001.format(name=self.name, field="model.trf_name"))
         self._settle()
         self._layer.initialize()
-        self._sync_listeners()
+        self.sync_listeners()
         for _, component in nlp.pipeline if nlp is not None else []:
             if isinstance(component, TrfWordpiecer) and component.loaded:
                 self._check_vocabulary(len(component.tokenizer.tokenizer), component.trf_name)
@@ -345,7 +303,7 @@ class TrfTok2Vec(TrainablePipe):
         self._pending = None
         get_shim(self._layer).from_disk(folder)
         sync_dims(self._layer)
-        self._sync_listeners()
+        self.sync_listeners()
         return self
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
@@ -368,13 +326,8 @@ class TrfTok2Vec(TrainablePipe):
         shim = get_shim(self._layer).from_bytes(bytes_data)
         if shim.loaded:
             sync_dims(self._layer)
-            self._sync_listeners()
+            self.sync_listeners()
         return self
-
-    def _sync_listeners(self) -> None:
-        for name, found in self.listener_map.items():
-            for listener in found:
-                listener.connect(name, get_shim(self._layer).traits)
 
     def _run(
         self, docs: Sequence[Doc], *, is_train: bool

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy
 import srsly
 from spacy import util
 from spacy.language import Language
@@ -18,7 +15,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 
 from .. import errors
-from ..types import Array, Runs, Wordpieces
+from ..types import Wordpieces
 from ..wrappers.loading import (
     files_from_bytes,
     files_to_bytes,
@@ -31,7 +28,8 @@ from ..wrappers.loading import (
 from ..wrappers.shim import FORMAT, check_format
 from ..wrappers.tokenizer import WordpieceTokenizer, validate_overflow
 from .attrs import install_extensions
-from .records import set_wordpieces, token_spans
+from .cutting import cut_docs
+from .records import set_wordpieces
 from .sentences import prediction_spans, sentence_spans
 from .storage import replacing
 
@@ -167,7 +165,7 @@ class TrfWordpiecer(Pipe):
         RAISES (ValueError): TB010.
         WARNS: TB101, once, where something is cut off.
         """
-        return self._cut(docs, [sentence_spans(doc) for doc in docs])
+        return cut_docs(self.tokenizer, docs, [sentence_spans(doc) for doc in docs])
 
     def set_annotations(self, docs: Iterable[Doc], wordpieces: Iterable[Wordpieces]) -> None:
         """Store the wordpieces on the Docs.
@@ -198,7 +196,7 @@ class TrfWordpiecer(Pipe):
         """
         examples = list(examples)
         docs = [example.predicted for example in examples]
-        self.set_annotations(docs, self._cut(docs, prediction_spans(examples, self)))
+        self.set_annotations(docs, cut_docs(self.tokenizer, docs, prediction_spans(examples, self)))
         return {} if losses is None else losses
 
     def initialize(
@@ -308,102 +306,6 @@ class TrfWordpiecer(Pipe):
             stride=self.stride,
             type_ids=type_ids,
         )
-
-    def _cut(
-        self, docs: Sequence[Doc], spans: Sequence[Sequence[tuple[int, int]]]
-    ) -> list[Wordpieces]:
-        texts = [
-            doc.text[start:end]
-            for doc, of_doc in zip(docs, spans, strict=True)
-            for start, end in of_doc
-        ]
-        encoded = self.tokenizer.encode(texts)
-        starts = numpy.asarray([start for of_doc in spans for start, _ in of_doc], dtype="int32")
-        input_starts = numpy.repeat(starts, encoded.n_inputs)
-        pieces = encoded.wordpieces
-        shift = numpy.repeat(input_starts, pieces.lengths)
-        pieces = replace(
-            pieces,
-            offsets=pieces.offsets + shift[:, None],
-            spans=pieces.spans + input_starts[:, None],
-        )
-        if pieces.runs is not None:
-            first_rows = numpy.cumsum(encoded.n_pieces) - encoded.n_pieces
-            run_shift = numpy.repeat(
-                numpy.repeat(first_rows, encoded.n_inputs), pieces.runs.lengths
-            )
-            pieces = replace(pieces, runs=Runs(pieces.runs.rows + run_shift, pieces.runs.lengths))
-        self._warn_of_cuts(docs, spans, encoded.cut, pieces.spans)
-        n_texts = numpy.asarray([len(of_doc) for of_doc in spans], dtype="int64")
-        return self._split(pieces, _sum_groups(encoded.n_inputs, n_texts))
-
-    def _split(self, pieces: Wordpieces, n_inputs: Array) -> list[Wordpieces]:
-        """Cut a batch of wordpieces into its Docs."""
-        per_doc = []
-        input_start = row_start = run_start = 0
-        for n in n_inputs.tolist():
-            inputs = slice(input_start, input_start + n)
-            lengths = pieces.lengths[inputs]
-            row_end = row_start + int(lengths.sum())
-            rows = slice(row_start, row_end)
-            runs = None
-            if pieces.runs is not None:
-                run_lengths = pieces.runs.lengths[inputs]
-                run_end = run_start + int(run_lengths.sum())
-                if run_lengths.sum() != lengths.sum():
-                    runs = Runs(pieces.runs.rows[run_start:run_end] - row_start, run_lengths.copy())
-                run_start = run_end
-            ids = pieces.ids[rows].copy()
-            per_doc.append(
-                Wordpieces(
-                    ids=ids,
-                    type_ids=None if pieces.type_ids is None else pieces.type_ids[rows].copy(),
-                    offsets=pieces.offsets[rows].copy(),
-                    boundary=pieces.boundary[rows].copy(),
-                    lengths=lengths.copy(),
-                    spans=pieces.spans[inputs].copy(),
-                    class_rows=_shift_rows(pieces.class_rows[inputs], row_start),
-                    joined=self.tokenizer.join_strings(ids),
-                    runs=runs,
-                )
-            )
-            input_start, row_start = inputs.stop, row_end
-        return per_doc
-
-    def _warn_of_cuts(
-        self,
-        docs: Sequence[Doc],
-        spans: Sequence[Sequence[tuple[int, int]]],
-        cut: Array,
-        kept: Array,
-    ) -> None:
-        """Count the tokens that lie past the maximum length, and say so once."""
-        if not cut.any():
-            return
-        n_tokens = text = 0
-        for doc, of_doc in zip(docs, spans, strict=True):
-            for _, end in of_doc:
-                if cut[text]:
-                    token_starts = token_spans(doc)[:, 0]
-                    n_tokens += int(((token_starts >= kept[text, 1]) & (token_starts < end)).sum())
-                text += 1
-        message = errors.TB101.format(
-            n_tokens=n_tokens, n_inputs=int(cut.sum()), max_length=self.tokenizer.max_length
-        )
-        warnings.warn(message, stacklevel=2)
-
-
-def _shift_rows(rows: Array, start: int) -> Array:
-    shifted: Array = numpy.where(rows < 0, rows, rows - start)
-    return shifted
-
-
-def _sum_groups(values: Array, sizes: Array) -> Array:
-    """Sum runs of neighbours; a run may be empty."""
-    sums = numpy.concatenate([[0], numpy.cumsum(values, dtype="int64")])
-    ends = numpy.cumsum(sizes)
-    differences: Array = sums[ends] - sums[ends - sizes]
-    return differences
 
 
 def _named_by_others(nlp: Language | None) -> tuple[str, str | None]:
