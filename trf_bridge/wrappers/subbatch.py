@@ -7,6 +7,10 @@ import numpy
 from .. import errors
 from ..types import Array
 
+# A subbatch ends before its padding would cost more than running the model once more does: a run of
+# a small model on two cores takes as long as some dozens of wordpieces.
+MAX_PADDING = 64
+
 
 def make_subbatches(lengths: Array, words_per_batch: int) -> list[Array]:
     """Cut inputs into subbatches of similar length, the longest first.
@@ -26,12 +30,15 @@ def make_subbatches(lengths: Array, words_per_batch: int) -> list[Array]:
     if words_per_batch == 0:
         return [order]
     subbatches = []
-    start = 0
-    while start < len(order):
-        longest = max(int(lengths[order[start]]), 1)
-        end = start + max(words_per_batch // longest, 1)
-        subbatches.append(order[start:end])
-        start = end
+    start = longest = padding = 0
+    for end, length in enumerate(lengths[order].tolist()):
+        padding += longest - length
+        full = (end - start + 1) * longest > words_per_batch or padding > MAX_PADDING
+        if end == start or full:
+            if end > start:
+                subbatches.append(order[start:end])
+            start, longest, padding = end, max(length, 1), 0
+    subbatches.append(order[start:])
     return subbatches
 
 
