@@ -18,7 +18,7 @@ from thinc.api import Optimizer, get_array_module
 from .. import errors
 from ..types import Activations
 from .attrs import OUTPUTS
-from .records import get_gradients
+from .records import get_gradients, mark_place, marked_place
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -50,6 +50,8 @@ class PendingBatch:
         self._backprop = backprop
         self._losses = losses
         self._name = name
+        for place, doc in enumerate(self.docs):
+            mark_place(doc, place)
 
     def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
         # A graph can't be saved: a copy of the component is one without a pending batch.
@@ -59,6 +61,19 @@ class PendingBatch:
         """RETURNS (bool): Whether these Docs are all of this batch."""
         own = {id(doc) for doc in self.docs}
         return all(id(doc) in own for doc in docs)
+
+    def receiver(self, doc: Doc) -> Doc:
+        """Find the Doc to which the gradient of another belongs.
+
+        Some components train on copies of the predicted Docs, as spaCy's entity linker does.
+
+        doc (Doc): A Doc that a head has read.
+        RETURNS (Doc): The Doc of the batch that it is or was copied from; itself if there is none.
+        """
+        place = marked_place(doc)
+        if place is None or place >= len(self.docs) or self.docs[place].text != doc.text:
+            return doc
+        return self.docs[place]
 
     def has_gradient(self) -> bool:
         """RETURNS (bool): Whether any head has added anything but zeros."""
@@ -79,6 +94,7 @@ class PendingBatch:
                     raise ValueError(errors.TB023.format(output=name, name=self._name))
                 total += squares
         for doc in self.docs:
+            mark_place(doc, None)
             for _, array in _arrays(get_gradients(doc)):
                 if hasattr(array, "setflags"):
                     array.setflags(write=False)  # what is added from now on would be lost

@@ -29,6 +29,7 @@ WORDPIECES = _key("trf_wordpieces")
 ALIGNMENT = _key("trf_alignment")
 OUTPUTS = _key("trf_outputs")
 D_OUTPUTS = _key("trf_d_outputs")
+PLACE = _key("trf_place")
 
 
 def _data(doc: Doc) -> dict[Any, Any]:
@@ -168,6 +169,25 @@ def set_gradient(doc: Doc, name: str, gradient: Any) -> None:
     gradient (float32 array, or list of them): The gradient.
     """
     _data(doc).setdefault(D_OUTPUTS, {})[name] = gradient
+
+
+def mark_place(doc: Doc, place: int | None) -> None:
+    """Note where a Doc stands in its training batch; copies of the Doc have the note too.
+
+    doc (Doc): The Doc; changed.
+    place (int): Its place; None to drop the note.
+    """
+    if place is None:
+        _data(doc).pop(PLACE, None)
+    else:
+        _data(doc)[PLACE] = place
+
+
+def marked_place(doc: Doc) -> int | None:
+    """RETURNS (int): The place of the Doc, or of what it was copied from, in a training batch;
+    None where there is no note."""
+    place: int | None = _data(doc).get(PLACE)
+    return place
 
 
 def _zeros(array: Array) -> Array:

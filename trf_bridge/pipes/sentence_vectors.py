@@ -11,7 +11,7 @@ from thinc.api import Model, Ragged
 from .. import errors
 from ..types import Activations, Array, Wordpieces
 from ..wrappers.traits import Traits
-from .listener import Listener
+from .listener import Listener, being_initialized
 from .records import add_gradient, get_outputs, get_wordpieces
 
 InT = Sequence[Doc]
@@ -101,11 +101,12 @@ def forward(
     read = [_read(model, doc) for doc in docs]
     vectors = [model.ops.alloc2f(0, model.get_dim("nO")), *(vectors for vectors, _, _ in read)]
     lengths = [len(vectors) for vectors, _, _ in read]
+    receivers = [model.receiver(doc) for doc in docs]
     ragged = Ragged(model.ops.xp.concatenate(vectors), model.ops.asarray1i(lengths))
 
     def backprop(d_vectors: Ragged) -> list[Any]:
         start = 0
-        for doc, (_, outputs, wordpieces), length in zip(docs, read, lengths, strict=True):
+        for doc, (_, outputs, wordpieces), length in zip(receivers, read, lengths, strict=True):
             d_doc = d_vectors.dataXd[start : start + length]
             if outputs is not None and wordpieces is not None and length:
                 add_gradient(doc, model.output, model.spread(d_doc, outputs, wordpieces))
@@ -118,9 +119,9 @@ def forward(
 
 def _read(model: SentenceVectors, doc: Doc) -> tuple[Array, Activations | None, Wordpieces | None]:
     outputs, wordpieces = get_outputs(doc), get_wordpieces(doc)
-    if model.is_sample(doc):
-        return model.ops.alloc2f(1, model.get_dim("nO")), None, None
     if outputs is None or wordpieces is None:
+        if being_initialized():
+            return model.ops.alloc2f(1, model.get_dim("nO")), None, None
         name = model.component or model.name
         message = errors.TB021.format(n_tokens=len(doc), name=name, found="no output")
         raise ValueError(message)

@@ -12,6 +12,7 @@ from .. import errors
 from ..align import align, apply_alignment
 from ..types import Activations, Array
 from ..wrappers.model import TransformerModel
+from .listener import being_initialized
 from .records import get_wordpieces, token_spans
 
 InT = Sequence[Doc]
@@ -20,7 +21,18 @@ ARCHITECTURE = "trf_bridge.Tok2VecTransformer.v1"
 
 
 def Tok2VecTransformer(
-    trf_name: str = "", *, grad_factor: float = 1.0, **settings: Any
+    trf_name: str = "",
+    *,
+    grad_factor: float = 1.0,
+    revision: str | None = None,
+    words_per_batch: int = 3000,
+    output_hidden_states: bool = False,
+    output_attentions: bool = False,
+    precision: str = "fp32",
+    freeze: str | int = "none",
+    layer_lr_decay: float = 1.0,
+    gradient_checkpointing: bool = False,
+    trust_remote_code: bool = False,
 ) -> Model[InT, list[Array]]:
     """Build a token-to-vector layer with a transformer of its own.
 
@@ -29,10 +41,25 @@ def Tok2VecTransformer(
 
     trf_name (str): A folder, or a name on the Hugging Face hub.
     grad_factor (float): What to multiply the gradient by.
-    **settings: Of `TransformerModel`.
+    revision, words_per_batch, output_hidden_states, output_attentions, precision, freeze,
+        layer_lr_decay, gradient_checkpointing, trust_remote_code: As for `TransformerModel`. They
+        are listed one by one because a config is checked against them.
     RETURNS (Model): Sequence of Doc -> list of float32, each (n_tokens, width).
+    RAISES (ValueError, TypeError): TB008, TB009, TB025.
     """
-    return wrap_transformer(TransformerModel(trf_name, **settings), grad_factor)
+    transformer = TransformerModel(
+        trf_name,
+        revision=revision,
+        words_per_batch=words_per_batch,
+        output_hidden_states=output_hidden_states,
+        output_attentions=output_attentions,
+        precision=precision,
+        freeze=freeze,
+        layer_lr_decay=layer_lr_decay,
+        gradient_checkpointing=gradient_checkpointing,
+        trust_remote_code=trust_remote_code,
+    )
+    return wrap_transformer(transformer, grad_factor)
 
 
 def wrap_transformer(
@@ -94,13 +121,11 @@ def forward(
     RAISES (ValueError): TB011.
     """
     transformer = model.layers[0]
-    sample = model.attrs.get("sample")
-    if sample is not None and all(doc is other for doc, other in zip(docs, sample, strict=False)):
-        del model.attrs["sample"]
-        return [model.ops.alloc2f(len(doc), model.get_dim("nO")) for doc in docs], _no_gradient
     wordpieces = []
     for doc in docs:
         found = get_wordpieces(doc)
+        if found is None and being_initialized():
+            return [model.ops.alloc2f(len(doc), model.get_dim("nO")) for doc in docs], _no_gradient
         if found is None:
             raise ValueError(errors.TB011.format(n_tokens=len(doc), name=model.name))
         wordpieces.append(found)
@@ -119,11 +144,10 @@ def forward(
 
 
 def init(model: Model[InT, list[Array]], X: InT | None = None, Y: Any = None) -> None:
-    """Load the weights, and expect a prediction for a sample that has no wordpieces yet."""
+    """Load the weights, unless there are weights already."""
     transformer = model.layers[0]
     transformer.initialize()
     model.set_dim("nO", transformer.get_dim("nO"), force=True)
-    model.attrs["sample"] = X
 
 
 def _no_gradient(d_tensors: Sequence[Array]) -> list[Any]:

@@ -16,6 +16,7 @@ from thinc.api import Config, Model
 
 from .. import errors
 from ..wrappers.model import get_shim
+from .listener import Listener
 from .sentence_vectors import ClassVectors, PoolerVectors
 from .tok2vec import TrfTok2Vec
 from .wordpiecer import TrfWordpiecer
@@ -68,6 +69,9 @@ def make_trf_textcat(
     RAISES (ValueError): TB022 where the transformer can't give what the model needs.
     """
     check_outputs(nlp, model, name)
+    vectors = model.get_ref("vectors") if model.has_ref("vectors") else None
+    if isinstance(vectors, Listener):
+        vectors.component = name  # for messages, should there be no transformer to connect to
     if model.attrs["multi_label"]:
         return TrfMultiLabelTextCategorizer(
             nlp.vocab, model, name, threshold=threshold, scorer=scorer

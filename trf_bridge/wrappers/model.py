@@ -153,6 +153,7 @@ def forward(
             pairs = gradients.pairs(subbatch, tensors)
             if pairs[0]:
                 backprop_subbatch(*pairs)
+        shim.finish_backprop()
         return []
 
     return outputs.split(), backprop

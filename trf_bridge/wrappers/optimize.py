@@ -43,6 +43,8 @@ def step(
 
 def _any_step(optimizer: Optimizer, updated: Mapping[Key, tuple[Any, float]]) -> None:
     """Hand the weights to the optimizer one by one."""
+    import torch
+
     for key, (weights, scale) in updated.items():
         # Flat, because the optimizer asks for the length and a scalar has none.
         result, _ = optimizer(
@@ -51,7 +53,8 @@ def _any_step(optimizer: Optimizer, updated: Mapping[Key, tuple[Any, float]]) ->
             cast(FloatsXd, torch2xp(weights.grad.reshape(-1))),
             lr_scale=scale,
         )
-        weights.data.copy_(xp2torch(result, device=weights.device).view_as(weights))
+        with torch.no_grad():
+            weights.copy_(xp2torch(result, device=weights.device).view_as(weights))
 
 
 def _is_adam(optimizer: Optimizer) -> bool:

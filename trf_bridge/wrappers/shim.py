@@ -24,6 +24,7 @@ from .forking import ForkGuard
 from .freezing import freeze_weights, learn_rate_scales, set_dropout, validate_freeze
 from .loading import files_from_bytes, files_to_bytes, load_model, save_files
 from .optimize import step
+from .sparse import make_gradients_dense, use_sparse_gradients
 from .traits import Traits, find_traits
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ class TransformerShim(PyTorchShim):
         model (PreTrainedModel): The model.
         RAISES (ValueError): TB012, TB019.
         """
+        from .products import use_fast_products
+
         device = get_torch_default_device()
         if self.precision == "fp16" and device.type == "cpu":
             message = errors.TB012.format(precision="fp16", needs="a GPU", device=device)
@@ -117,6 +120,8 @@ class TransformerShim(PyTorchShim):
         if self.gradient_checkpointing:
             # The reentrant kind needs inputs with gradients, and wordpieces have none.
             model.gradient_checkpointing_enable({"use_reentrant": False})
+        use_fast_products(model)
+        use_sparse_gradients(model)
         self._model = model
         self._grad_scaler.to_(device)
 
@@ -162,6 +167,10 @@ class TransformerShim(PyTorchShim):
                 torch.autograd.backward(list(tensors), list(scaled))
 
         return outputs, backprop
+
+    def finish_backprop(self) -> None:
+        """Tidy up once the gradients of all subbatches have been added up."""
+        make_gradients_dense(self._model)
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Update the weights with the gradients that were added up since the last time.

@@ -1,0 +1,112 @@
+"""Fine-tuning against spacy-transformers: the same checkpoint, data, batches, rates and steps.
+
+    python benchmarks/finetune.py --data DATA --checkpoint FOLDER --peer-python PEER/bin/python
+
+PEER is a virtual environment with spacy-transformers 1.4.0. DATA has the folders intent/snips,
+textcat/cooking_multilabel, ud/en_ewt and ner/wnut17. The two systems take turns, a few steps each,
+so that a busy machine slows both alike. Writes a table to benchmarks/results/finetune.md.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+TASKS = ["snips", "cooking", "tagger", "ner"]
+BLOCK = 5
+
+
+class Worker:
+    """A process that trains on request."""
+
+    def __init__(self, python: str, system: str, task: str, options: list[str]) -> None:
+        command = [python, str(HERE / "finetune_worker.py"), system, task, *options]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.read()
+
+    def read(self) -> dict:
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit("A worker stopped; what it printed stands above.")
+        return json.loads(line) if line.startswith("{") else self.read()
+
+    def ask(self, command: str) -> dict:
+        self.process.stdin.write(f"{command}\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def compare(task: str, seed: int, args: argparse.Namespace) -> dict:
+    options = ["--data", args.data, "--checkpoint", args.checkpoint, "--seed", str(seed)]
+    options += ["--steps", str(args.steps), "--learn-rate", str(args.learn_rate)]
+    workers = {
+        "bridge": Worker(sys.executable, "bridge", task, options),
+        "peer": Worker(args.peer_python, "peer", task, options),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in workers}
+    for _ in range(args.steps // BLOCK):
+        for name, worker in workers.items():
+            seconds[name].append(worker.ask(f"train {BLOCK}")["seconds"] / BLOCK)
+    row = {"task": task, "seed": seed}
+    for name, worker in workers.items():
+        # The first block warms caches up, in both.
+        row[f"{name}_step"] = statistics.median(seconds[name][1:])
+        row[f"{name}_total"] = sum(seconds[name]) * BLOCK
+        row[f"{name}_score"] = worker.ask("score")["score"]
+        worker.close()
+    pairs = zip(seconds["peer"][1:], seconds["bridge"][1:], strict=True)
+    row["ratio"] = statistics.median(peer / bridge for peer, bridge in pairs)
+    return row
+
+
+def table(rows: list[dict], args: argparse.Namespace) -> str:
+    lines = [
+        f"{args.steps} steps of 32 examples, fp32, learning rate {args.learn_rate} falling to 0, "
+        f"dropout 0.1, {platform.machine()}, Python {platform.python_version()}; systems in turns "
+        f"of {BLOCK} steps. Step: median seconds. Ratio: median over the turns.",
+        "",
+        "| task | seed | trf_bridge: score | step | spacy-transformers 1.4.0: score | step | ratio |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        lines.append(
+            f"| {row['task']} | {row['seed']} | {100 * row['bridge_score']:.1f} "
+            f"| {row['bridge_step']:.3f} | {100 * row['peer_score']:.1f} "
+            f"| {row['peer_step']:.3f} | {row['ratio']:.2f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--checkpoint", required=True)
+    parser.add_argument("--peer-python", required=True)
+    parser.add_argument("--tasks", default=",".join(TASKS))
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--learn-rate", type=float, default=1e-4)
+    parser.add_argument("--output", type=Path, default=HERE / "results" / "finetune.md")
+    args = parser.parse_args()
+    rows = []
+    for task in args.tasks.split(","):
+        for seed in range(args.seeds):
+            rows.append(compare(task, seed, args))
+            print(json.dumps(rows[-1]), flush=True)
+            args.output.parent.mkdir(parents=True, exist_ok=True)
+            args.output.write_text(table(rows, args), encoding="utf8")
+    print(table(rows, args))
+
+
+if __name__ == "__main__":
+    main()

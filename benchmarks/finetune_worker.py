@@ -1,0 +1,207 @@
+"""One system of `finetune.py`, in an environment of its own: trains in blocks of steps, on request.
+
+Reads lines from standard input: `train N` makes N steps and answers with the seconds, `score`
+answers with the score on the evaluation part. Runs under this project's environment and under that
+of spacy-transformers 1.4, so it imports neither before it knows which.
+"""
+
+import argparse
+import json
+import random
+import sys
+import time
+from pathlib import Path
+
+import spacy
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.training.iob_utils import iob_to_biluo
+from thinc.api import Adam, fix_random_seed
+
+BATCH = 32
+SCORES = {
+    "snips": "cats_macro_f",
+    "cooking": "cats_macro_auc",
+    "tagger": "tag_acc",
+    "ner": "ents_f",
+}
+
+
+def read_snips(folder, vocab):
+    parts = {"train": [], "validate": []}
+    for part in parts:
+        for path in sorted((folder / "intent/snips").glob(f"{part}_*.json")):
+            intent = path.stem.split("_")[1]
+            entries = json.loads(path.read_text(encoding="utf8", errors="replace"))[intent]
+            texts = ["".join(piece["text"] for piece in entry["data"]) for entry in entries]
+            parts[part].extend((text, intent) for text in texts)
+    labels = sorted({intent for _, intent in parts["train"]})
+    tokenizer = spacy.blank("en").tokenizer
+    for part in parts.values():
+        part[:] = [
+            Example.from_dict(tokenizer(text), {"cats": {la: float(la == intent) for la in labels}})
+            for text, intent in part
+        ]
+    return parts["train"], parts["validate"]
+
+
+def read_cooking(folder, vocab):
+    def read(part):
+        nlp = spacy.blank("en")
+        path = folder / f"textcat/cooking_multilabel/cooking-{part}.jsonl"
+        rows = [json.loads(line) for line in path.read_text(encoding="utf8").splitlines()]
+        return [Example.from_dict(nlp.make_doc(row["text"]), {"cats": row["cats"]}) for row in rows]
+
+    return read("train"), read("dev")[:1000]
+
+
+def read_columns(path):
+    sentence = []
+    for line in [*path.read_text(encoding="utf8").splitlines(), ""]:
+        if not line.strip():
+            if sentence:
+                yield sentence
+            sentence = []
+        elif not line.startswith("# "):
+            sentence.append(line.split("\t"))
+
+
+def read_tagger(folder, vocab):
+    def read(part):
+        examples = []
+        for rows in read_columns(folder / f"ud/en_ewt/en_ewt-ud-{part}.conllu"):
+            rows = [row for row in rows if row[0].isdigit()]
+            words = [row[1] for row in rows]
+            spaces = ["SpaceAfter=No" not in row[9] for row in rows]
+            doc = Doc(vocab, words=words, spaces=spaces)
+            examples.append(Example.from_dict(doc, {"tags": [row[4] for row in rows]}))
+        return examples
+
+    return read("train"), read("dev")
+
+
+def read_ner(folder, vocab):
+    def read(part):
+        examples = []
+        for rows in read_columns(folder / f"ner/wnut17/{part}.conll"):
+            words, labels = [row[0] for row in rows], [row[1] for row in rows]
+            doc = Doc(vocab, words=words)
+            examples.append(Example.from_dict(doc, {"entities": iob_to_biluo(labels)}))
+        return examples
+
+    return read("train"), read("dev")
+
+
+READERS = {
+    "snips": read_snips,
+    "cooking": read_cooking,
+    "tagger": read_tagger,
+    "ner": read_ner,
+}
+
+
+def bridge_pipeline(checkpoint, task):
+    import trf_bridge
+
+    nlp = trf_bridge.from_pretrained(checkpoint)
+    listener = {"@architectures": "trf_bridge.Tok2VecListener.v1", "grad_factor": 1.0}
+    if task in ("snips", "cooking"):
+        model = {
+            "@architectures": "trf_bridge.TextCatMean.v1",
+            "exclusive_classes": task == "snips",
+        }
+        nlp.add_pipe("trf_textcat", config={"model": model})
+    else:
+        nlp.add_pipe(task, config={"model": head(task, listener)})
+    return nlp
+
+
+def peer_pipeline(checkpoint, task):
+    nlp = spacy.blank("en")
+    model = {
+        "@architectures": "spacy-transformers.TransformerModel.v3",
+        "name": checkpoint,
+        "get_spans": {
+            "@span_getters": "spacy-transformers.strided_spans.v1",
+            "window": 128,
+            "stride": 96,
+        },
+    }
+    nlp.add_pipe("transformer", config={"model": model})
+    listener = {
+        "@architectures": "spacy-transformers.TransformerListener.v1",
+        "grad_factor": 1.0,
+        "pooling": {"@layers": "reduce_mean.v1"},
+    }
+    if task in ("snips", "cooking"):
+        model = {
+            "@architectures": "spacy.TextCatReduce.v1",
+            "exclusive_classes": task == "snips",
+            "use_reduce_mean": True,
+            "use_reduce_max": False,
+            "use_reduce_first": False,
+            "use_reduce_last": False,
+            "tok2vec": listener,
+        }
+        name = "textcat" if task == "snips" else "textcat_multilabel"
+        nlp.add_pipe(name, config={"model": model})
+    else:
+        nlp.add_pipe(task, config={"model": head(task, listener)})
+    return nlp
+
+
+def head(task, listener):
+    if task == "tagger":
+        return {"@architectures": "spacy.Tagger.v2", "tok2vec": listener}
+    return {
+        "@architectures": "spacy.TransitionBasedParser.v2",
+        "state_type": "ner",
+        "extra_state_tokens": False,
+        "hidden_width": 64,
+        "maxout_pieces": 2,
+        "use_upper": False,
+        "tok2vec": listener,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("system", choices=["bridge", "peer"])
+    parser.add_argument("task", choices=list(READERS))
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--checkpoint", required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--learn-rate", type=float, required=True)
+    args = parser.parse_args()
+
+    fix_random_seed(args.seed)
+    build = bridge_pipeline if args.system == "bridge" else peer_pipeline
+    nlp = build(args.checkpoint, args.task)
+    train, evaluation = READERS[args.task](args.data, nlp.vocab)
+    nlp.initialize(lambda: train[:2000])
+    # Both systems see the same batches in the same order, at the same rates.
+    shuffled = random.Random(args.seed)
+    batches = [shuffled.sample(train, BATCH) for _ in range(args.steps)]
+    optimizer = Adam(args.learn_rate, L2=0.01, grad_clip=1.0)
+    print(json.dumps({"ready": nlp.pipe_names}), flush=True)
+    done = 0
+    for line in sys.stdin:
+        command = line.split()
+        start = time.perf_counter()
+        if command[0] == "train":
+            for batch in batches[done : done + int(command[1])]:
+                optimizer.learn_rate = args.learn_rate * (1 - done / args.steps)
+                nlp.update(batch, sgd=optimizer, drop=0.1)
+                done += 1
+            nlp.pipeline[-1][1].model  # noqa: B018
+            [pipe.model for _, pipe in nlp.pipeline if hasattr(pipe, "model")]
+            answer = {"seconds": time.perf_counter() - start}
+        else:
+            scores = nlp.evaluate(evaluation)
+            answer = {"score": scores[SCORES[args.task]]}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
