@@ -89,7 +89,8 @@ class PendingBatch:
         total = 0.0
         for gradient in gradients:
             for name, array in _arrays(gradient):
-                squares = float((array * array).sum())
+                # In float32 the square of a large number is infinite, that of a small one zero.
+                squares = float(get_array_module(array).square(array, dtype="float64").sum())
                 if squares != squares or squares == float("inf"):
                     raise ValueError(errors.TB023.format(output=name, name=self._name))
                 total += squares

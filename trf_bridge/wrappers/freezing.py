@@ -124,6 +124,7 @@ def set_dropout(model: PreTrainedModel, rate: float) -> None:
         if isinstance(module, torch.nn.modules.dropout._DropoutNd):
             module.p = rate
         for name, value in vars(module).items():
-            # Layer drop is no dropout: it leaves out whole layers.
-            if isinstance(value, float) and "drop" in name and "layerdrop" not in name:
+            # Layer drop is no dropout: it leaves out whole layers. A config may write 0 for 0.0.
+            is_rate = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if is_rate and 0 <= value <= 1 and "drop" in name and "layerdrop" not in name:
                 setattr(module, name, rate)

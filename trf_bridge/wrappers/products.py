@@ -27,8 +27,7 @@ class FastLinear(nn.Linear):
     Not made but turned into: `layer.__class__ = FastLinear` keeps the weights where they are.
     """
 
-    _packed: torch.Tensor | None = None
-    _packed_from: tuple[int, int] | None = None
+    _packed: tuple[tuple[int, int], torch.Tensor] | None = None
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """RETURNS (Tensor): input W^T + b."""
@@ -44,10 +43,9 @@ class FastLinear(nn.Linear):
         weight = self.weight.detach()
         source = (weight.data_ptr(), self.weight._version)
         packed = self._packed
-        if packed is None or self._packed_from != source:
-            packed = _pack(weight)
-            self._packed, self._packed_from = packed, source
-        return packed
+        if packed is None or packed[0] != source:
+            packed = self._packed = (source, _pack(weight))
+        return packed[1]
 
 
 class _Product(torch.autograd.Function):

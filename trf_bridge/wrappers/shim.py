@@ -24,7 +24,7 @@ from .forking import ForkGuard
 from .freezing import freeze_weights, learn_rate_scales, set_dropout, validate_freeze
 from .loading import files_from_bytes, files_to_bytes, load_model, save_files
 from .optimize import step
-from .sparse import make_gradients_dense, use_sparse_gradients
+from .sparse import SparseGradients
 from .traits import Traits, find_traits
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ class TransformerShim(PyTorchShim):
         }
         self.traits: Traits | None = None
         self._fork_guard = ForkGuard()
+        self._sparse_gradients: SparseGradients | None = None
         super().__init__(None, grad_scaler=PyTorchGradScaler(enabled=precision == "fp16"))
         if model is not None:
             self.set_model(model)
@@ -121,7 +122,7 @@ class TransformerShim(PyTorchShim):
             # The reentrant kind needs inputs with gradients, and wordpieces have none.
             model.gradient_checkpointing_enable({"use_reentrant": False})
         use_fast_products(model)
-        use_sparse_gradients(model)
+        self._sparse_gradients = SparseGradients(model)
         self._model = model
         self._grad_scaler.to_(device)
 
@@ -170,7 +171,8 @@ class TransformerShim(PyTorchShim):
 
     def finish_backprop(self) -> None:
         """Tidy up once the gradients of all subbatches have been added up."""
-        make_gradients_dense(self._model)
+        if self._sparse_gradients is not None:
+            self._sparse_gradients.make_dense()
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Update the weights with the gradients that were added up since the last time.
@@ -266,7 +268,7 @@ class TransformerShim(PyTorchShim):
     def __getstate__(self) -> dict[str, Any]:
         # Through the files, as everywhere: a pickled module would tie the pickle to the version of
         # transformers that wrote it.
-        state = dict(self.__dict__, _model=None, traits=None)
+        state = dict(self.__dict__, _model=None, traits=None, _sparse_gradients=None)
         return {"attributes": state, "bytes": self.to_bytes()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
