@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -102,7 +103,11 @@ def get_alignment_lists(obj: Obj) -> Any:
     if alignment is None:
         return None
     first, last = token_range(obj)
-    lists = alignment.tolist()[first:last]
+    lengths = alignment.lengths[first:last]
+    start = int(alignment.lengths[:first].sum())
+    # Only the links of the object: asked of every token, those of the Doc would take forever.
+    rows = alignment.rows[start : start + int(lengths.sum())]
+    lists = replace(alignment, rows=rows, lengths=lengths).tolist()
     return lists[0] if isinstance(obj, Token) else lists
 
 

@@ -284,7 +284,8 @@ class TrfTok2Vec(Upstream, TrainablePipe):
         exclude (iterable of str): Not used; there is no vocab here.
         RAISES (ValueError): TB010.
         """
-        get_traits(self.model)
+        if not get_shim(self.model).loaded:
+            raise ValueError(errors.TB010.format(name=self.name, what="weights"))
         with replacing(Path(path)) as folder:
             srsly.write_json(folder / SETTINGS, {"format": FORMAT})
             get_shim(self.model).to_disk(folder)

@@ -32,21 +32,25 @@ class ForkGuard:
         return ForkGuard, ()
 
 
-def keep_tokenizers_quiet() -> None:
-    """Let forked processes tokenize on one thread without saying so, unless the user decided."""
+def tokenize_alone_in_forks() -> None:
+    """Let forked processes tokenize on one thread, whatever was set, and without advice."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=_before_fork, after_in_parent=_after_fork)
 
 
-_ours: list[bool] = []
+_set_by_user: list[str | None] = []
 
 
 def _before_fork() -> None:
-    # tokenizers looks at the variable in the child, before any Python code runs there.
-    _ours.append(PARALLELISM not in os.environ)
-    os.environ.setdefault(PARALLELISM, "false")
+    # tokenizers looks at the variable in the child, before any Python code runs there. With "true"
+    # it would wait for the threads that the parent had.
+    _set_by_user.append(os.environ.get(PARALLELISM))
+    os.environ[PARALLELISM] = "false"
 
 
 def _after_fork() -> None:
-    if _ours.pop():
-        os.environ.pop(PARALLELISM, None)
+    value = _set_by_user.pop()
+    if value is None:
+        del os.environ[PARALLELISM]
+    else:
+        os.environ[PARALLELISM] = value

@@ -55,6 +55,11 @@ def load_tokenizer(
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             trf_name, use_fast=True, **_options(trf_name, revision, trust_remote_code)
         )
+        # Without its files transformers 5 makes a tokenizer that knows nothing and says nothing.
+        names = {"tokenizer.json", *tokenizer.vocab_files_names.values()}
+        folder = Path(trf_name)
+        if folder.is_dir() and not any((folder / name).is_file() for name in names):
+            raise ValueError(f"none of these is there: {', '.join(sorted(names))}")
     return tokenizer
 
 
@@ -64,6 +69,7 @@ def load_model(
     revision: str | None = None,
     trust_remote_code: bool = False,
     output_attentions: bool = False,
+    saved: bool = False,
 ) -> PreTrainedModel:
     """Load the weights of a checkpoint, in fp32 and in evaluation mode.
 
@@ -73,10 +79,12 @@ def load_model(
     revision (str): Branch, tag or commit on the hub; None for the main branch.
     trust_remote_code (bool): Run code that the checkpoint brings with it.
     output_attentions (bool): Choose an attention implementation that can give its weights.
+    saved (bool): Whether the folder holds what `save_files` wrote, perhaps of an encoder alone.
     RETURNS (PreTrainedModel): The model.
     RAISES (ValueError): TB002, TB003, TB016.
     """
     import torch
+    from transformers import AutoModel
 
     config = load_config(trf_name, revision=revision, trust_remote_code=trust_remote_code)
     options = _options(trf_name, revision, trust_remote_code)
@@ -84,7 +92,7 @@ def load_model(
         # The fused implementations never materialize the weights.
         options["attn_implementation"] = "eager"
     with _coded(trf_name, errors.TB003), _no_progress_bar():
-        model_class = _model_class(config, trust_remote_code)
+        model_class = _model_class(config, trust_remote_code, saved)
         model, info = model_class.from_pretrained(
             trf_name, config=config, dtype=torch.float32, output_loading_info=True, **options
         )
@@ -94,6 +102,8 @@ def load_model(
     if missing or info["mismatched_keys"]:
         reason = f"the file lacks {', '.join(missing[:3]) or info['mismatched_keys']}"
         raise ValueError(errors.TB003.format(trf_name=trf_name, reason=reason))
+    if model_class is AutoModel and getattr(config, "is_encoder_decoder", False):
+        model = model.get_encoder()
     model.eval()
     loaded: PreTrainedModel = model
     return loaded
@@ -194,17 +204,18 @@ def _skeleton(config: PretrainedConfig, trust_remote_code: bool) -> Any:
     return AutoModel.from_config(config, trust_remote_code=trust_remote_code)
 
 
-def _model_class(config: PretrainedConfig, trust_remote_code: bool) -> Any:
-    """The class whose output is the encoding of the text, found without looking at its name."""
+def _model_class(config: PretrainedConfig, trust_remote_code: bool, saved: bool) -> Any:
+    """The class to load, found without looking at the model's name."""
     import torch
     from transformers import MODEL_FOR_TEXT_ENCODING_MAPPING, AutoModel
 
-    if not getattr(config, "is_encoder_decoder", False):
-        return AutoModel
+    # Encoders of encoder-decoder models that have a class of their own, such as T5's.
     if type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING:
         return MODEL_FOR_TEXT_ENCODING_MAPPING[type(config)]
-    with torch.device("meta"):
-        return type(_skeleton(config, trust_remote_code).get_encoder())
+    if saved and getattr(config, "is_encoder_decoder", False):
+        with torch.device("meta"):
+            return type(_skeleton(config, trust_remote_code).get_encoder())
+    return AutoModel
 
 
 @contextlib.contextmanager
@@ -214,7 +225,7 @@ def _coded(trf_name: str, message: str, **details: str) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         if str(error).startswith("[TB"):
             raise
         reason = " ".join(str(error).split())

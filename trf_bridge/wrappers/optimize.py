@@ -113,7 +113,8 @@ def _adam_step(optimizer: Optimizer, updated: Mapping[Key, tuple[Any, float]]) -
 
 
 def _prepare_gradient(optimizer: Optimizer, weights: Any) -> None:
-    gradient = weights.grad
+    # The fused step reads memory in order and does not look at strides.
+    gradient = weights.grad = weights.grad.contiguous()
     if optimizer.L2 != 0 and not optimizer.L2_is_weight_decay:
         gradient.add_(weights.data, alpha=optimizer.L2)
     if optimizer.grad_clip:

@@ -192,7 +192,9 @@ class GradientBuffer:
                 if index in self.attentions:
                     outputs.append(attention)
                     gradients.append(self.attentions[index])
-        return outputs, gradients
+        # With all layers frozen but not the pooler, only the pooler output leads to weights.
+        kept = [i for i, output in enumerate(outputs) if output.requires_grad]
+        return [outputs[i] for i in kept], [gradients[i] for i in kept]
 
     def _join(
         self, arrays: Sequence[Array | None], sizes: Sequence[int], axis: int

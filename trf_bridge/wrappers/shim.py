@@ -239,7 +239,7 @@ class TransformerShim(PyTorchShim):
         RETURNS (TransformerShim): Itself.
         RAISES (ValueError): TB002, TB003.
         """
-        self.set_model(load_model(str(path), **self._options))
+        self.set_model(load_model(str(path), saved=True, **self._options))
         return self
 
     def to_bytes(self) -> bytes:

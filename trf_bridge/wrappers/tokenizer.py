@@ -13,7 +13,7 @@ import numpy
 
 from .. import errors
 from ..types import Array, Runs, Wordpieces
-from .forking import keep_tokenizers_quiet
+from .forking import tokenize_alone_in_forks
 from .windows import Window, cut_windows
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 OVERFLOW = ("truncate", "window")
 
-keep_tokenizers_quiet()
+tokenize_alone_in_forks()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,121 @@
+"""Fixtures: tiny checkpoints, the pipelines around them, and no network."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from locations import SHARED
+from tiny import FAMILIES, save_checkpoint
+
+WITH_HUB = os.environ.get("TRF_BRIDGE_TEST_HUB") == "1"
+# Tiny products gain nothing from threads, and other processes may want the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+if not WITH_HUB:
+    os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
+
+# A failure must be there again in the next run, on any machine.
+settings.register_profile(
+    "trf_bridge",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("trf_bridge")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("shared") and not (SHARED / "data").is_dir():
+            item.add_marker(pytest.mark.skip(reason="no folder shared/data beside the checkout"))
+        if item.get_closest_marker("hub") and not WITH_HUB:
+            item.add_marker(pytest.mark.skip(reason="set TRF_BRIDGE_TEST_HUB=1 to use the hub"))
+        if item.get_closest_marker("gpu") and not _has_gpu():
+            item.add_marker(pytest.mark.skip(reason="no CUDA device, or no cupy"))
+
+
+def _has_gpu() -> bool:
+    import torch
+    from thinc.util import has_cupy_gpu
+
+    return torch.cuda.is_available() and has_cupy_gpu
+
+
+@pytest.fixture(autouse=True)
+def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Refuse every connection to another machine, and fail the test that tried."""
+    if request.node.get_closest_marker("hub"):
+        yield
+        return
+    attempts: list[object] = []
+    connect = socket.socket.connect
+
+    def refuse(self: socket.socket, address: Any) -> None:
+        if self.family == socket.AF_UNIX:
+            connect(self, address)
+            return
+        attempts.append(address)
+        raise OSError("a test tried to reach the network")
+
+    def refuse_lookup(host: Any, *args: Any, **kwargs: Any) -> None:
+        attempts.append(host)
+        raise OSError("a test tried to reach the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse_lookup)
+    yield
+    assert not attempts
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Name of a family -> folder of its tiny checkpoint, which is not to be changed."""
+    made: dict[str, Path] = {}
+
+    def get(name: str) -> Path:
+        if name not in made:
+            made[name] = save_checkpoint(name, tmp_path_factory.mktemp(name))
+        return made[name]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def pipeline(checkpoint: Callable[[str], Path]) -> Callable[..., Any]:
+    """Name of a family and settings -> pipeline, shared by the tests and not to be changed."""
+    made: dict[Any, Any] = {}
+
+    def get(name: str, **options: Any) -> Any:
+        import trf_bridge
+
+        key = (name, *sorted(options.items()))
+        if key not in made:
+            made[key] = trf_bridge.from_pretrained(checkpoint(name), **options)
+        return made[key]
+
+    return get
+
+
+@pytest.fixture
+def fresh(checkpoint: Callable[[str], Path]) -> Callable[..., Any]:
+    """Name of a family and settings -> a pipeline of the test's own."""
+
+    def make(name: str, **options: Any) -> Any:
+        import trf_bridge
+
+        return trf_bridge.from_pretrained(checkpoint(name), **options)
+
+    return make
+
+
+@pytest.fixture(params=list(FAMILIES))
+def family(request: pytest.FixtureRequest) -> str:
+    """The name of each family in turn."""
+    name: str = request.param
+    return name

@@ -1,0 +1,166 @@
+"""What is right, computed slowly: the alignment in plain Python, and plain transformers."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy
+
+# The encoder of a model with a decoder; every other model is its own.
+ENCODERS = {"t5": "T5EncoderModel"}
+
+
+class Sentence(NamedTuple):
+    """The wordpieces of one sentence, by a plain call of the Hugging Face tokenizer.
+
+    offsets count from the start of the Doc; end is where the last kept wordpiece ends.
+    """
+
+    ids: list[int]
+    type_ids: list[int] | None
+    offsets: list[tuple[int, int]]
+    boundary: list[bool]
+    start: int
+    end: int
+
+
+def plain_sentences(doc: Any, tokenizer: Any, max_length: int | None = None) -> list[Sentence]:
+    """Tokenize the text of each sentence as a user of transformers would."""
+    if not len(doc):
+        return []
+    sents = list(doc.sents) if doc.has_annotation("SENT_START") else [doc[:]]
+    found = []
+    for sent in sents:
+        start = sent.start_char
+        options = {} if max_length is None else {"truncation": True, "max_length": max_length}
+        encoded = tokenizer(
+            sent.text, return_offsets_mapping=True, return_special_tokens_mask=True, **options
+        )
+        boundary = [bool(flag) for flag in encoded["special_tokens_mask"]]
+        offsets = [(a + start, b + start) for a, b in encoded["offset_mapping"]]
+        cut = max_length is not None and len(tokenizer(sent.text)["input_ids"]) > max_length
+        ends = [b for (_, b), edge in zip(offsets, boundary, strict=True) if not edge]
+        found.append(
+            Sentence(
+                ids=encoded["input_ids"],
+                type_ids=encoded.get("token_type_ids"),
+                offsets=offsets,
+                boundary=boundary,
+                start=start,
+                end=max(ends, default=start) if cut else sent.end_char,
+            )
+        )
+    return found
+
+
+def align_doc(doc: Any, sentences: list[Sentence]) -> list[list[int]]:
+    """The wordpieces of each token of a Doc, wordpieces counted through the Doc."""
+    links: list[list[int]] = [[] for _ in range(len(doc))]
+    tokens = [(token.idx, token.idx + len(token)) for token in doc]
+    row = 0
+    for sentence in sentences:
+        found = link_pieces(
+            doc.text, tokens, sentence.offsets, sentence.boundary, (sentence.start, sentence.end)
+        )
+        for offset, linked in enumerate(found):
+            for token in linked:
+                links[token].append(row + offset)
+        row += len(found)
+    return links
+
+
+def link_pieces(
+    text: str,
+    tokens: list[tuple[int, int]],
+    pieces: list[tuple[int, int]],
+    boundary: list[bool],
+    span: tuple[int, int],
+) -> list[list[int]]:
+    """The tokens of each wordpiece of one input, by looking at every pair."""
+    own = [i for i, token in enumerate(tokens) if share_characters(token, span)]
+    links = []
+    for piece, edge in zip(pieces, boundary, strict=True):
+        if edge:
+            links.append(own)
+            continue
+        trimmed = trim(text, piece)
+        shared = [i for i in own if share_characters(tokens[i], trimmed)]
+        links.append(shared or nearest(tokens, own, trimmed))
+    return links
+
+
+def trim(text: str, span: tuple[int, int]) -> tuple[int, int]:
+    """Without the white space at both ends, unless there is nothing else."""
+    start, end = span
+    inside = text[start:end]
+    if not inside.strip():
+        return span
+    return start + len(inside) - len(inside.lstrip()), end - len(inside) + len(inside.rstrip())
+
+
+def share_characters(one: tuple[int, int], two: tuple[int, int]) -> bool:
+    return bool(set(range(*one)) & set(range(*two)))
+
+
+def nearest(tokens: list[tuple[int, int]], own: list[int], span: tuple[int, int]) -> list[int]:
+    """The token with the fewest characters in between, the following one on a tie."""
+    if not own:
+        return []
+    distances = [max(tokens[i][0] - span[1], span[0] - tokens[i][1], 0) for i in own]
+    return [max(i for i, d in zip(own, distances, strict=True) if d == min(distances))]
+
+
+def shares(links: list[list[int]], n_rows: int) -> list[int]:
+    """The number of tokens that are linked to each wordpiece."""
+    return [sum(row in linked for linked in links) for row in range(n_rows)]
+
+
+def weighted_sum(links: list[list[int]], hidden: Any) -> Any:
+    """Token rows in float64: each wordpiece divided between its tokens."""
+    hidden = numpy.asarray(hidden, dtype="float64")
+    counts = shares(links, len(hidden))
+    rows = numpy.zeros((len(links), hidden.shape[1]))
+    for token, linked in enumerate(links):
+        for row in linked:
+            rows[token] += hidden[row] / counts[row]
+    return rows
+
+
+def transposed_sum(links: list[list[int]], d_rows: Any, n_rows: int) -> Any:
+    """Gradient of the wordpiece rows in float64."""
+    d_rows = numpy.asarray(d_rows, dtype="float64")
+    counts = shares(links, n_rows)
+    d_hidden = numpy.zeros((n_rows, d_rows.shape[1]))
+    for token, linked in enumerate(links):
+        for row in linked:
+            d_hidden[row] += d_rows[token] / counts[row]
+    return d_hidden
+
+
+@cache
+def load_plain(name: str, folder: Path) -> Any:
+    """The model as transformers loads it, attention weights available."""
+    import torch
+    import transformers
+
+    model_class = getattr(transformers, ENCODERS.get(name, "AutoModel"))
+    return model_class.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+
+
+@cache
+def load_plain_tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def run_plain(model: Any, ids: list[int], type_ids: list[int] | None, **flags: bool) -> Any:
+    """One sentence, without padding."""
+    import torch
+
+    inputs = {"input_ids": torch.tensor([ids]), "attention_mask": torch.ones((1, len(ids)))}
+    if type_ids is not None:
+        inputs["token_type_ids"] = torch.tensor([type_ids])
+    return model(**inputs, return_dict=True, **flags)

@@ -1,0 +1,132 @@
+"""What others may rely on: names, light imports, entry points."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from importlib.metadata import entry_points, version
+from pathlib import Path
+
+import pytest
+
+import trf_bridge
+from trf_bridge.types import Activations, Wordpieces
+
+NAMES = [
+    "Activations",
+    "TransformerModel",
+    "Wordpieces",
+    "__version__",
+    "from_pretrained",
+    "install_extensions",
+    "install_hooks",
+]
+
+HEAVY = ["torch", "transformers", "spacy", "numpy", "thinc", "tokenizers", "safetensors", "srsly"]
+
+ENTRY_POINTS = {
+    "spacy_factories": {"trf_wordpiecer", "trf_tok2vec", "trf_textcat"},
+    "spacy_architectures": {
+        "trf_bridge.TransformerModel.v1",
+        "trf_bridge.Tok2VecListener.v1",
+    },
+}
+
+
+def run(code, cwd):
+    """What a fresh process prints, as JSON."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def test_public_names_are_these():
+    assert sorted(trf_bridge.__all__) == NAMES
+    for name in NAMES:
+        assert getattr(trf_bridge, name) is not None
+        assert name in dir(trf_bridge)
+
+
+def test_other_names_are_not_there():
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = trf_bridge.no_such_name
+
+
+def test_arguments_of_the_public_names_are_these():
+    def names(function):
+        return list(inspect.signature(function).parameters)
+
+    assert names(trf_bridge.from_pretrained) == ["name_or_path", "lang", "settings"]
+    assert names(trf_bridge.install_extensions) == []
+    assert names(trf_bridge.install_hooks) == ["doc"]
+    model = inspect.signature(trf_bridge.TransformerModel).parameters
+    assert next(iter(model)) == "trf_name"
+    assert all(p.kind is p.KEYWORD_ONLY for name, p in model.items() if name != "trf_name")
+    assert {
+        *["revision", "words_per_batch", "output_hidden_states", "output_attentions"],
+        *["precision", "trust_remote_code"],
+    } <= set(model)
+    assert set(Activations.__dataclass_fields__) == {
+        *["last_hidden_state", "pooler_output", "hidden_states", "attentions"]
+    }
+    assert {"ids", "type_ids", "offsets", "boundary", "lengths"} <= set(
+        Wordpieces.__dataclass_fields__
+    )
+
+
+def test_import_is_light(tmp_path):
+    code = "import sys, json, trf_bridge; print(json.dumps(sorted(sys.modules)))"
+    loaded = {name.split(".")[0] for name in run(code, tmp_path)}
+    assert not loaded & set(HEAVY)
+
+
+def test_factories_are_found_by_spacy_alone(tmp_path):
+    code = """
+import json, spacy
+nlp = spacy.blank("en")
+nlp.add_pipe("trf_wordpiecer")
+nlp.add_pipe("trf_tok2vec")
+model = spacy.registry.architectures.get("trf_bridge.TransformerModel.v1")()
+print(json.dumps([nlp.pipe_names, model.name]))
+"""
+    assert run(code, tmp_path) == [["trf_wordpiecer", "trf_tok2vec"], "transformer"]
+
+
+@pytest.mark.parametrize("group", ENTRY_POINTS)
+def test_entry_points_load(group):
+    found = {e.name: e for e in entry_points(group=group) if e.value.startswith("trf_bridge.")}
+    assert ENTRY_POINTS[group] <= set(found)
+    for entry in found.values():
+        assert callable(entry.load())
+
+
+def test_architectures_carry_a_version():
+    for entry in entry_points(group="spacy_architectures"):
+        if entry.value.startswith("trf_bridge."):
+            assert entry.name.startswith("trf_bridge.")
+            assert entry.name.rpartition(".v")[2].isdigit()
+
+
+def test_version_is_that_of_the_distribution():
+    assert trf_bridge.__version__ == version("trf_bridge")
+
+
+def test_types_and_stubs_are_installed():
+    folder = Path(trf_bridge.__file__).parent
+    assert (folder / "py.typed").is_file()
+    assert (folder / "_align.pyi").is_file()
+
+
+def test_stub_has_the_functions_of_the_module():
+    import ast
+
+    from trf_bridge import _align
+
+    stub = Path(_align.__file__).with_name("_align.pyi").read_text(encoding="utf8")
+    declared = {node.name for node in ast.parse(stub).body if isinstance(node, ast.FunctionDef)}
+    assert declared == {
+        name for name in dir(_align) if callable(getattr(_align, name)) and name[0] != "_"
+    }

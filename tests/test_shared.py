@@ -1,0 +1,153 @@
+"""Real vocabularies over real and hostile text, against the slow oracle."""
+
+from __future__ import annotations
+
+import json
+import random
+from functools import cache
+from pathlib import Path
+
+import numpy
+import oracles
+import pytest
+import spacy
+from locations import SHARED
+from spacy.tokens import Doc
+
+from trf_bridge.align import apply_alignment
+from trf_bridge.pipes.records import get_alignment, get_wordpieces
+from trf_bridge.pipes.wordpiecer import TrfWordpiecer
+from trf_bridge.wrappers.tokenizer import WordpieceTokenizer
+
+pytestmark = [pytest.mark.shared, pytest.mark.slow]
+
+DATA = SHARED / "data"
+N_TEXTS = 30  # of each source; the oracle looks at every pair
+
+TOKENIZERS = {
+    "bert-base-uncased": "BertTokenizerFast",
+    "bert-base-cased": "BertTokenizerFast",
+    "bert-base-multilingual-cased": "BertTokenizerFast",
+    "bert-base-chinese": "BertTokenizerFast",
+    "roberta-base": "RobertaTokenizerFast",
+    "gpt2": "GPT2TokenizerFast",
+    "xlnet-base-cased": "XLNetTokenizerFast",
+    "t5-small": "T5TokenizerFast",
+    "openai-gpt": "OpenAIGPTTokenizerFast",
+    "xlm-roberta-base_rebuilt": "XLMRobertaTokenizerFast",
+}
+
+
+@cache
+def load_tokenizer(name):
+    import transformers
+
+    tokenizer_class = getattr(transformers, TOKENIZERS[name])
+    folder = DATA / "tokenizers" / name
+    options = {"do_lower_case": name.endswith("uncased")} if name.startswith("bert") else {}
+    return tokenizer_class.from_pretrained(folder, **options)
+
+
+def sample(texts):
+    texts = [text for text in texts if len(text) < 1500]
+    return random.Random(0).sample(texts, min(N_TEXTS, len(texts)))
+
+
+@cache
+def naughty_strings():
+    return json.loads((DATA / "unicode" / "blns.json").read_text(encoding="utf8"))
+
+
+@cache
+def paragraphs(lang):
+    path = DATA / "multilingual" / "xquad" / f"xquad.{lang}.json"
+    articles = json.loads(path.read_text(encoding="utf8"))["data"]
+    return sample([p["context"] for article in articles for p in article["paragraphs"]])
+
+
+@cache
+def treebank(name):
+    """Words and spaces of the sentences of a treebank."""
+    (path,) = (DATA / "ud" / name).glob("*-dev.conllu")
+    sentences, words, spaces = [], [], []
+    covered = 0
+    for line in path.read_text(encoding="utf8").splitlines():
+        fields = line.split("\t")
+        if not line and words:
+            sentences.append((tuple(words), tuple(spaces)))
+            words, spaces, covered = [], [], 0
+        elif len(fields) == 10 and "." not in fields[0]:
+            first, _, last = fields[0].partition("-")
+            if int(first) > covered:  # a contraction stands for the words that it is made of
+                words.append(fields[1])
+                spaces.append("SpaceAfter=No" not in fields[9])
+                covered = int(last or first)
+    return random.Random(0).sample(sentences, N_TEXTS)
+
+
+def make_wordpiecer(name, vocab):
+    wordpiecer = TrfWordpiecer(vocab)
+    wordpiecer._tokenizer = WordpieceTokenizer(
+        load_tokenizer(name), max_length=None, overflow="truncate", stride=0
+    )
+    return wordpiecer
+
+
+def check(doc, tokenizer):
+    """Everything that section 4 of the design asks for, of one Doc with wordpieces."""
+    sentences = oracles.plain_sentences(doc, tokenizer)
+    pieces, alignment = get_wordpieces(doc), get_alignment(doc)
+    assert pieces.ids.tolist() == [i for s in sentences for i in s.ids]
+    links = oracles.align_doc(doc, sentences)
+    assert alignment.tolist() == links
+    if not len(doc):
+        return
+    assert set(alignment.rows.tolist()) == set(range(len(pieces)))
+    rng = numpy.random.default_rng(0)
+    ops = spacy.util.get_current_ops()
+    x = rng.normal(size=(len(pieces), 3))
+    y = rng.normal(size=(len(doc), 3))
+    (rows,), backprop = apply_alignment(ops, alignment, [x])
+    (d_x,) = backprop([y])
+    numpy.testing.assert_allclose(rows.sum(axis=0), x.sum(axis=0), rtol=1e-5, atol=1e-5)
+    numpy.testing.assert_allclose((rows * y).sum(), (x * d_x).sum(), rtol=1e-12, atol=1e-12)
+
+
+def make_nlp(lang):
+    nlp = spacy.blank(lang if lang in ("en", "de", "zh", "ar", "hi", "ru") else "xx")
+    nlp.add_pipe("sentencizer")
+    return nlp
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_naughty_strings(name):
+    nlp = make_nlp("en")
+    wordpiecer = make_wordpiecer(name, nlp.vocab)
+    for doc in wordpiecer.pipe(nlp.pipe(naughty_strings())):
+        check(doc, load_tokenizer(name))
+
+
+@pytest.mark.parametrize("lang", ["en", "zh", "ar", "hi", "th", "ru"])
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_paragraphs_in_many_languages(name, lang):
+    nlp = make_nlp(lang)
+    wordpiecer = make_wordpiecer(name, nlp.vocab)
+    for doc in wordpiecer.pipe(nlp.pipe(paragraphs(lang)[:6])):
+        check(doc, load_tokenizer(name))
+
+
+@pytest.mark.parametrize("treebank_name", ["en_ewt", "de_gsd", "zh_gsd"])
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_words_and_spaces_of_treebanks(name, treebank_name):
+    nlp = make_nlp("xx")
+    wordpiecer = make_wordpiecer(name, nlp.vocab)
+    docs = [Doc(nlp.vocab, words=words, spaces=spaces) for words, spaces in treebank(treebank_name)]
+    for doc in wordpiecer.pipe(docs):
+        check(doc, load_tokenizer(name))
+
+
+def test_every_tokenizer_is_a_real_one():
+    for name in TOKENIZERS:
+        assert (DATA / "tokenizers" / name).is_dir()
+        assert len(load_tokenizer(name)) > 20_000
+        assert Path(load_tokenizer(name).name_or_path).name == name

@@ -1,0 +1,81 @@
+"""Subbatches: every input once, bounded padded size, longest first."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trf_bridge.wrappers.subbatch import (
+    MAX_PADDING,
+    make_subbatches,
+    validate_words_per_batch,
+)
+
+lengths_lists = st.lists(st.integers(0, 60), max_size=40)
+budgets = st.integers(1, 200)
+
+
+def cut(lengths, words_per_batch):
+    subbatches = make_subbatches(numpy.asarray(lengths, dtype="int64"), words_per_batch)
+    return [subbatch.tolist() for subbatch in subbatches]
+
+
+@given(lengths_lists, st.integers(0, 200))
+def test_every_index_occurs_once(lengths, words_per_batch):
+    flat = [i for subbatch in cut(lengths, words_per_batch) for i in subbatch]
+    assert sorted(flat) == list(range(len(lengths)))
+
+
+@given(lengths_lists, budgets)
+def test_padded_size_is_bounded(lengths, words_per_batch):
+    for subbatch in cut(lengths, words_per_batch):
+        assert subbatch
+        cost = len(subbatch) * max(lengths[i] for i in subbatch)
+        assert cost <= words_per_batch or len(subbatch) == 1
+
+
+@given(lengths_lists, budgets)
+def test_longest_come_first_and_ties_keep_their_order(lengths, words_per_batch):
+    flat = [i for subbatch in cut(lengths, words_per_batch) for i in subbatch]
+    assert flat == sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+
+
+@given(lengths_lists, budgets)
+def test_padding_is_bounded_and_no_subbatch_is_smaller_than_it_must_be(lengths, words_per_batch):
+    subbatches = cut(lengths, words_per_batch)
+
+    def padding(indices):
+        return sum(max(lengths[indices[0]], 1) - lengths[i] for i in indices[1:])
+
+    for subbatch in subbatches:
+        assert padding(subbatch) <= MAX_PADDING
+    for subbatch, following in pairwise(subbatches):
+        larger = [*subbatch, following[0]]
+        too_large = len(larger) * max(lengths[subbatch[0]], 1) > words_per_batch
+        assert too_large or padding(larger) > MAX_PADDING
+
+
+def test_zero_puts_everything_into_one_subbatch():
+    assert cut([3, 9, 1], 0) == [[1, 0, 2]]
+    assert cut([], 0) == cut([], 5) == []
+
+
+def test_by_hand():
+    assert cut([2, 5, 2, 4, 1], 10) == [[1, 3], [0, 2, 4]]
+
+
+@pytest.mark.parametrize("value", [0, 1, 3000])
+def test_good_budgets_are_accepted(value):
+    validate_words_per_batch(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "error"), [(-1, ValueError), (1.0, TypeError), (None, TypeError), (False, TypeError)]
+)
+def test_bad_budgets_are_refused(value, error):
+    with pytest.raises(error, match=r"\[TB009\] words_per_batch .*at least 0"):
+        validate_words_per_batch(value)

@@ -1,0 +1,233 @@
+"""Overlapping windows: nothing is lost, nothing counted twice, gradients exact."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy
+import oracles
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import texts
+from tiny import MAX_LENGTH, WIDTH
+
+from trf_bridge.pipes.records import get_wordpieces
+from trf_bridge.wrappers.model import get_shim
+from trf_bridge.wrappers.tokenizer import WordpieceTokenizer
+from trf_bridge.wrappers.windows import cut_windows
+
+TEXT = "Laced with dreams, dripping in reality. " * 6 + "北京 👍🏽 don't " * 5 + "the end"
+
+
+def encode(plain, given_texts, max_length, stride):
+    tokenizer = WordpieceTokenizer(plain, max_length=max_length, overflow="window", stride=stride)
+    return tokenizer.encode(given_texts)
+
+
+def content(plain, text):
+    return plain(text, add_special_tokens=False, return_offsets_mapping=True)
+
+
+def with_boundary(plain, ids):
+    """Between the boundary pieces that the tokenizer puts around a text."""
+    added = plain("")["input_ids"]
+    mask = plain("a", return_special_tokens_mask=True)["special_tokens_mask"]
+    n_leading = mask.index(0)
+    return [*added[:n_leading], *ids, *added[n_leading:]]
+
+
+def windows_of(encoded):
+    """Rows of each input, and rows that each reads; counted through the batch."""
+    pieces = encoded.wordpieces
+    ends = numpy.cumsum(pieces.lengths)
+    own = [list(range(e - n, e)) for e, n in zip(ends, pieces.lengths, strict=True)]
+    if pieces.runs is None:
+        return own, own
+    run_ends = numpy.cumsum(pieces.runs.lengths)
+    rows = pieces.runs.rows
+    runs = [rows[e - n : e].tolist() for e, n in zip(run_ends, pieces.runs.lengths, strict=True)]
+    return own, runs
+
+
+@given(
+    text=st.one_of(texts(40), st.just(TEXT)),
+    max_length=st.integers(5, 30),
+    stride=st.integers(0, 20),
+)
+@settings(max_examples=60)
+def test_every_wordpiece_stands_in_one_window_and_is_read_in_order(
+    family, checkpoint, text, max_length, stride
+):
+    plain = oracles.load_plain_tokenizer(checkpoint(family))
+    encoded = encode(plain, [text], max_length, stride)
+    pieces = encoded.wordpieces
+    expected = content(plain, text)
+    inside = ~pieces.boundary
+    assert pieces.ids[inside].tolist() == expected["input_ids"]
+    assert [tuple(p) for p in pieces.offsets[inside].tolist()] == expected["offset_mapping"]
+    own, runs = windows_of(encoded)
+    assert len(own) == len(runs) == encoded.n_inputs[0]
+    n_special = plain.num_special_tokens_to_add()
+    position = {row: i for i, row in enumerate(numpy.flatnonzero(inside).tolist())}
+    for rows, run in zip(own, runs, strict=True):
+        assert len(run) <= max_length
+        assert set(rows) <= set(run)
+        assert int(pieces.boundary[run].sum()) == n_special
+        assert all(row in rows for row in run if pieces.boundary[row])
+        places = [position[row] for row in run if row in position]
+        assert places == list(range(places[0], places[0] + len(places))) if places else True
+        # What the model reads is what the tokenizer gives for that stretch of pieces.
+        stretch = [expected["input_ids"][i] for i in places]
+        assert pieces.ids[run].tolist() == with_boundary(plain, stretch)
+
+
+@pytest.mark.parametrize(("max_length", "stride"), [(10, 0), (10, 1), (10, 3), (10, 4), (12, 99)])
+def test_every_wordpiece_has_as_much_context_as_any_window_gives(checkpoint, max_length, stride):
+    plain = oracles.load_plain_tokenizer(checkpoint("bert"))
+    encoded = encode(plain, [TEXT], max_length, stride)
+    own, runs = windows_of(encoded)
+    n = len(runs)
+    boundary = encoded.wordpieces.boundary
+
+    def context(row, i):
+        inner = [r for r in runs[i] if not boundary[r]]
+        left = inner.index(row) if i else 10**6
+        right = len(inner) - 1 - inner.index(row) if i < n - 1 else 10**6
+        return min(left, right)
+
+    for i, rows in enumerate(own):
+        for row in rows:
+            if not boundary[row]:
+                best = max(context(row, k) for k in range(n) if row in runs[k])
+                assert context(row, i) >= best
+
+
+def test_stride_is_kept_within_half_a_window(checkpoint):
+    plain = oracles.load_plain_tokenizer(checkpoint("bert"))
+    for stride, shared in [(0, 0), (3, 3), (99, 4)]:
+        _, runs = windows_of(encode(plain, [TEXT], 10, stride))
+        overlaps = {len(set(a) & set(b)) for a, b in pairwise(runs)}
+        assert overlaps == {shared}
+
+
+def test_short_texts_beside_long_ones_are_one_window(checkpoint):
+    plain = oracles.load_plain_tokenizer(checkpoint("bert"))
+    given_texts = ["a", TEXT, "", "a b", TEXT]
+    encoded = encode(plain, given_texts, 12, 3)
+    assert encoded.n_inputs[[0, 2, 3]].tolist() == [1, 1, 1]
+    assert encoded.n_inputs[1] == encoded.n_inputs[4] > 1
+    assert not encoded.cut.any()
+    alone = [encode(plain, [text], 12, 3) for text in given_texts]
+    for field in ("ids", "offsets", "boundary", "lengths", "spans"):
+        joined = numpy.concatenate([getattr(one.wordpieces, field) for one in alone])
+        assert numpy.array_equal(getattr(encoded.wordpieces, field), joined)
+
+
+def test_spans_cover_the_text_without_gaps(checkpoint):
+    plain = oracles.load_plain_tokenizer(checkpoint("bert"))
+    spans = encode(plain, [TEXT], 10, 2).wordpieces.spans
+    assert spans[0, 0] == 0
+    assert spans[-1, 1] == len(TEXT)
+    assert (spans[:-1, 1] >= spans[1:, 0]).all()
+
+
+def test_windows_of_pieces_that_share_a_character_overlap_there():
+    def window(offsets):
+        n = len(offsets)
+        return SimpleNamespace(
+            ids=list(range(n)), type_ids=[0] * n, offsets=offsets, special_tokens_mask=[0] * n
+        )
+
+    # four byte-level pieces of one emoji, cut in the middle
+    one, two = cut_windows([window([(0, 1)] * 2), window([(0, 1)] * 2)], 0, 1)
+    assert one.span == two.span == (0, 1)
+    assert one.run.tolist() == [0, 1]
+    assert two.run.tolist() == [2, 3]
+
+
+@pytest.mark.parametrize("stride", [0, 5, 128])
+def test_doc_in_windows_equals_the_windows_run_one_by_one(family, pipeline, checkpoint, stride):
+    """Each wordpiece's row is that of the window which it belongs to, run by itself."""
+    import torch
+
+    nlp = pipeline(family, overflow="window", stride=stride)
+    wordpiecer = nlp.get_pipe("trf_wordpiecer")
+    with nlp.select_pipes(disable=["sentencizer"]):
+        doc = nlp(TEXT * 2)
+    pieces = get_wordpieces(doc)
+    assert (len(pieces.lengths) > 1) == (wordpiecer.tokenizer.max_length is not None)
+    plain = oracles.load_plain(family, checkpoint(family)).eval()
+    own, runs = windows_of(SimpleNamespace(wordpieces=pieces))
+    expected = numpy.zeros((len(pieces), WIDTH), dtype="float32")
+    for rows, run in zip(own, runs, strict=True):
+        types = None if pieces.type_ids is None else pieces.type_ids[run].tolist()
+        with torch.no_grad():
+            hidden = oracles.run_plain(plain, pieces.ids[run].tolist(), types).last_hidden_state[0]
+        expected[rows] = hidden.numpy()[[run.index(row) for row in rows]]
+    numpy.testing.assert_allclose(doc._.trf_last_hidden_state, expected, atol=1e-5, rtol=1e-5)
+    linked = {row for rows in doc._.trf_alignment for row in rows}
+    assert linked == set(range(len(pieces)))
+    assert all(doc._.trf_alignment)
+    assert doc.tensor.any(axis=1).all()
+
+
+def test_alignment_in_windows_is_that_of_the_oracle(family, pipeline):
+    nlp = pipeline(family, overflow="window", stride=6)
+    with nlp.select_pipes(disable=["sentencizer"]):
+        doc = nlp(TEXT * 2)
+    pieces = get_wordpieces(doc)
+    tokens = [(token.idx, token.idx + len(token)) for token in doc]
+    links = [[] for _ in tokens]
+    row = 0
+    for n, span in zip(pieces.lengths.tolist(), pieces.spans.tolist(), strict=True):
+        offsets = [tuple(p) for p in pieces.offsets[row : row + n].tolist()]
+        flags = pieces.boundary[row : row + n].tolist()
+        for piece, linked in enumerate(
+            oracles.link_pieces(doc.text, tokens, offsets, flags, tuple(span))
+        ):
+            for token in linked:
+                links[token].append(row + piece)
+        row += n
+    assert doc._.trf_alignment == links
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "gpt2", "t5"])
+def test_gradients_through_windows_equal_plain_autograd(family, fresh, checkpoint):
+    import torch
+
+    nlp = fresh(family, overflow="window", stride=6, words_per_batch=100)
+    with nlp.select_pipes(disable=["sentencizer", "trf_tok2vec"]):
+        docs = [nlp(text) for text in (TEXT, "short", TEXT)]
+    model = nlp.get_pipe("trf_tok2vec").model
+    wordpieces = [get_wordpieces(doc) for doc in docs]
+    outputs, backprop = model(wordpieces, is_train=True)
+    rng = numpy.random.default_rng(0)
+    gradients = [rng.normal(size=o.last_hidden_state.shape).astype("float32") for o in outputs]
+    records = [type(o)(last_hidden_state=g) for o, g in zip(outputs, gradients, strict=True)]
+    backprop(records)
+    plain = oracles.load_plain.__wrapped__(family, checkpoint(family)).train()
+    for pieces, gradient in zip(wordpieces, gradients, strict=True):
+        own, runs = windows_of(SimpleNamespace(wordpieces=pieces))
+        for rows, run in zip(own, runs, strict=True):
+            types = None if pieces.type_ids is None else pieces.type_ids[run].tolist()
+            hidden = oracles.run_plain(plain, pieces.ids[run].tolist(), types).last_hidden_state[0]
+            kept = hidden[[run.index(row) for row in rows]]
+            (kept * torch.tensor(gradient[rows])).sum().backward()
+    expected = dict(plain.named_parameters())
+    for name, parameter in get_shim(model)._model.named_parameters():
+        if expected[name].grad is not None:
+            scale = max(float(expected[name].grad.abs().max()), 1.0)
+            numpy.testing.assert_allclose(
+                parameter.grad, expected[name].grad, atol=1e-5 * scale, rtol=1e-5
+            )
+
+
+def test_window_of_a_hundred_thousand_tokens(pipeline):
+    nlp = pipeline("bert", overflow="window")
+    doc = nlp.make_doc("cat " * 100_000)
+    nlp.get_pipe("trf_wordpiecer")(doc)
+    pieces = get_wordpieces(doc)
+    assert pieces.runs.lengths.max() <= MAX_LENGTH
+    assert all(doc._.trf_alignment)
