@@ -75,15 +75,15 @@ def table(rows: list[dict], args: argparse.Namespace) -> str:
         f"dropout 0.1, {platform.machine()}, Python {platform.python_version()}; systems in turns "
         f"of {BLOCK} steps. Step: median seconds. Ratio: median over the turns.",
         "",
-        "| task | seed | trf_bridge: score | step | spacy-transformers 1.4.0: score | step | ratio |",
+        "| task | seed | trf_bridge: score | step | spacy-transformers: score | step | ratio |",
         "|---|---|---|---|---|---|---|",
     ]
-    for row in rows:
-        lines.append(
-            f"| {row['task']} | {row['seed']} | {100 * row['bridge_score']:.1f} "
-            f"| {row['bridge_step']:.3f} | {100 * row['peer_score']:.1f} "
-            f"| {row['peer_step']:.3f} | {row['ratio']:.2f} |"
-        )
+    lines.extend(
+        f"| {row['task']} | {row['seed']} | {100 * row['bridge_score']:.1f} "
+        f"| {row['bridge_step']:.3f} | {100 * row['peer_score']:.1f} "
+        f"| {row['peer_step']:.3f} | {row['ratio']:.2f} |"
+        for row in rows
+    )
     return "\n".join(lines) + "\n"
 
 

@@ -362,12 +362,15 @@ class Kept:
         self.tensor = tensor
 
 
-@pytest.mark.parametrize("sgd", [True, False])
-def test_at_most_one_batch_has_a_graph(fresh, sgd):
+@pytest.mark.filterwarnings("ignore:.*TB102")
+@pytest.mark.parametrize(
+    ("sgd", "scale"), [(True, 1.0), (False, 1.0), (True, 0.0)], ids=["step", "add", "no-gradient"]
+)
+def test_at_most_one_batch_has_a_graph(fresh, sgd, scale):
     import torch
 
     nlp = fresh("bert", words_per_batch=20)
-    add_writer(nlp)
+    add_writer(nlp, scale=scale)
     saved = SavedTensors()
     optimizer = make_adam() if sgd else False
     forward = nlp.get_pipe("trf_tok2vec")._run
@@ -516,6 +519,20 @@ def test_averages_reach_the_transformer_and_leave_it_to_the_bit(fresh, checkpoin
     with nlp.use_params(optimizer.averages):
         assert_same(get_weights(nlp), inside)
     assert_same(get_weights(nlp), outside)
+
+
+def test_averages_of_the_component_alone_include_the_last_batch(fresh):
+    nlp = fresh("bert")
+    add_writer(nlp)
+    optimizer = make_adam(use_averages=True)
+    nlp.update(make_examples(nlp, BATCHES[0]), sgd=optimizer)
+    block = nlp.get_pipe("trf_tok2vec").use_params(optimizer.averages)
+    next(block)
+    inside = module_weights(peek_module(nlp))
+    block.close()
+    assert_moved(inside, get_weights(nlp), 1e-3)
+    for (_, name), average in optimizer.averages.items():
+        numpy.testing.assert_allclose(inside[name].ravel(), average.ravel(), atol=1e-7)
 
 
 def test_weights_come_back_when_the_block_raises(fresh):

@@ -17,7 +17,6 @@ from .records import (
     get_gradient,
     get_outputs,
     get_wordpieces,
-    set_gradient,
     set_outputs,
 )
 
@@ -169,10 +168,9 @@ def set_output_gradient(obj: Obj, value: Any, name: str) -> None:
             name=f"trf_d_{name}", like=f"trf_{name}", expected=expected, got=got
         )
         raise ValueError(message)
-    if obj is obj.doc:
-        set_gradient(obj.doc, OUTPUTS[name][0], value)
-        return
     view = get_output_gradient(obj, name)
+    if value is view:  # `+=` hands back what it was given
+        return
     if isinstance(view, list):
         for target, part in zip(view, value, strict=True):
             target[...] = part

@@ -18,7 +18,7 @@ from thinc.api import Optimizer, get_array_module
 from .. import errors
 from ..types import Activations
 from .attrs import OUTPUTS
-from .records import get_gradients, mark_place, marked_place
+from .records import get_gradients, get_outputs, mark_place, marked_place
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -74,6 +74,12 @@ class PendingBatch:
         if place is None or place >= len(self.docs) or self.docs[place].text != doc.text:
             return doc
         return self.docs[place]
+
+    def has_wordpieces(self) -> bool:
+        """RETURNS (bool): Whether there is anything in the batch that could have a gradient."""
+        return any(
+            len(outputs.last_hidden_state) for outputs in map(get_outputs, self.docs) if outputs
+        )
 
     def has_gradient(self) -> bool:
         """RETURNS (bool): Whether any head has added anything but zeros."""

@@ -171,6 +171,14 @@ def set_gradient(doc: Doc, name: str, gradient: Any) -> None:
     _data(doc).setdefault(D_OUTPUTS, {})[name] = gradient
 
 
+def drop_gradients(doc: Doc) -> None:
+    """Forget the gradients that were written onto a Doc.
+
+    doc (Doc): The Doc; changed.
+    """
+    _data(doc).pop(D_OUTPUTS, None)
+
+
 def mark_place(doc: Doc, place: int | None) -> None:
     """Note where a Doc stands in its training batch; copies of the Doc have the note too.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from spacy.language import Language
@@ -57,6 +58,23 @@ def prediction_spans(examples: Sequence[Example], component: object) -> list[lis
     return spans
 
 
+def updating_examples(docs: Sequence[Doc], component: object) -> list[Example] | None:
+    """Find the examples of Docs that are annotated in the course of an update.
+
+    docs (sequence of Doc, (n_docs,)): Predicted Docs of the batch.
+    component (object): The component that asks.
+    RETURNS (list of Example, (n_docs,)): Their examples; None where no update of a pipeline that
+        holds the component is running, or is not about these Docs.
+    """
+    frame = _updating_frame(component)
+    if frame is None:
+        return None
+    found = {id(example.predicted): example for example in frame.f_locals["examples"]}
+    examples = [found.get(id(doc)) for doc in docs]
+    known = [example for example in examples if example is not None]
+    return known if len(known) == len(docs) else None
+
+
 def _sentencizer_before(nlp: Language, component: object) -> Callable[[Doc], Doc] | None:
     """The last component before this one that sets sentence boundaries without being trained."""
     found = None
@@ -70,7 +88,13 @@ def _sentencizer_before(nlp: Language, component: object) -> Callable[[Doc], Doc
 
 
 def _updating_pipeline(component: object) -> Language | None:
-    """The pipeline whose `update` is running and holds the component.
+    """The pipeline whose `update` is running and holds the component."""
+    frame = _updating_frame(component)
+    return None if frame is None else frame.f_locals["self"]
+
+
+def _updating_frame(component: object) -> FrameType | None:
+    """The call of `update` that is running, if its pipeline holds the component.
 
     spaCy tells a component its pipeline when it is created and initialized, and a component that
     was sourced from another pipeline was neither in this one. Who is calling is the only thing that
@@ -80,6 +104,6 @@ def _updating_pipeline(component: object) -> Language | None:
     while frame.f_back is not None:
         frame = frame.f_back
         if frame.f_code is Language.update.__code__:
-            nlp: Language = frame.f_locals["self"]
-            return nlp if any(pipe is component for _, pipe in nlp.pipeline) else None
+            pipeline = frame.f_locals["self"].pipeline
+            return frame if any(pipe is component for _, pipe in pipeline) else None
     return None

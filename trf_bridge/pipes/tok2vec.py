@@ -26,6 +26,7 @@ from .hooks import install_hooks
 from .listener import Listener
 from .pending import EarlyStep, PendingBatch
 from .records import (
+    drop_gradients,
     get_alignment,
     get_gradient,
     get_outputs,
@@ -103,6 +104,7 @@ class TrfTok2Vec(Upstream, TrainablePipe):
         """
         self._pending: PendingBatch | None = None
         self._silent_batches = 0
+        self._warned = False
         self.vocab = vocab
         self.model = model
         self.name = name
@@ -139,14 +141,23 @@ class TrfTok2Vec(Upstream, TrainablePipe):
         self.hand_out(None)
         if pending is None:
             return
-        has_gradient = pending.carry_out()
-        self._silent_batches = 0 if has_gradient else self._silent_batches + 1
-        # The output layers of many heads start as zeros, and so does the gradient below them. That
-        # is no reason for a warning, unless it goes on.
-        if self._silent_batches == (2 if pending.contributors else 1):
-            pending.warn_of_silence(self.listening_components)
+        if pending.carry_out():
+            self._silent_batches, self._warned = 0, False
+        elif pending.has_wordpieces():
+            self._silent_batches += 1
+            # The output layers of many heads start as zeros, and so does the gradient below them.
+            # That is no reason for a warning, unless it goes on.
+            patience = 1 if pending.contributors else 0
+            if self._silent_batches > patience and not self._warned:
+                pending.warn_of_silence(self.listening_components)
+                self._warned = True
         if pending.step is not None:
             pending.step.run(self._layer.finish_update)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # A copy has no graph, so it is made of the weights that the pending batch leads to.
+        self._settle()
+        return super().__reduce_ex__(protocol)
 
     def traits(self) -> Traits | None:
         """RETURNS (Traits): What the transformer gives; None while it has no weights."""
@@ -218,6 +229,7 @@ class TrfTok2Vec(Upstream, TrainablePipe):
         self.set_annotations(docs, predictions)
         if trainable:
             for doc in docs:
+                drop_gradients(doc)  # of an earlier update of the same Docs
                 get_gradient(doc, "last_hidden_state")
             self._pending = PendingBatch(docs, backprop, losses, self.name)
             self.hand_out(self._pending)

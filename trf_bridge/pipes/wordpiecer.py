@@ -30,7 +30,7 @@ from ..wrappers.tokenizer import WordpieceTokenizer, validate_overflow
 from .attrs import install_extensions
 from .cutting import cut_docs
 from .records import set_wordpieces
-from .sentences import prediction_spans, sentence_spans
+from .sentences import prediction_spans, sentence_spans, updating_examples
 from .storage import replacing
 
 SETTINGS = "wordpiecer.json"
@@ -165,7 +165,12 @@ class TrfWordpiecer(Pipe):
         RAISES (ValueError): TB010.
         WARNS: TB101, once, where something is cut off.
         """
-        return cut_docs(self.tokenizer, docs, [sentence_spans(doc) for doc in docs])
+        examples = updating_examples(docs, self)
+        if examples is None:
+            spans = [sentence_spans(doc) for doc in docs]
+        else:  # as an annotating component: what its own update would see, and prediction will
+            spans = prediction_spans(examples, self)
+        return cut_docs(self.tokenizer, docs, spans)
 
     def set_annotations(self, docs: Iterable[Doc], wordpieces: Iterable[Wordpieces]) -> None:
         """Store the wordpieces on the Docs.

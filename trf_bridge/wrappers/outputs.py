@@ -192,9 +192,7 @@ class GradientBuffer:
                 if index in self.attentions:
                     outputs.append(attention)
                     gradients.append(self.attentions[index])
-        # With all layers frozen but not the pooler, only the pooler output leads to weights.
-        kept = [i for i, output in enumerate(outputs) if output.requires_grad]
-        return [outputs[i] for i in kept], [gradients[i] for i in kept]
+        return outputs, gradients
 
     def _join(
         self, arrays: Sequence[Array | None], sizes: Sequence[int], axis: int

@@ -120,7 +120,10 @@ class TransformerShim(PyTorchShim):
         self._lr_scales = learn_rate_scales(model, self.layer_lr_decay)
         if self.gradient_checkpointing:
             # The reentrant kind needs inputs with gradients, and wordpieces have none.
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            enable = getattr(
+                model, "activation_checkpointing_enable", model.gradient_checkpointing_enable
+            )
+            enable({"use_reentrant": False})
         use_fast_products(model)
         self._sparse_gradients = SparseGradients(model)
         self._model = model
@@ -161,11 +164,19 @@ class TransformerShim(PyTorchShim):
             outputs = self._model(**inputs)
 
         def backprop(tensors: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]) -> None:
+            # With all layers frozen but not the pooler, only the pooler output leads to weights.
+            pairs = [
+                (tensor, gradient)
+                for tensor, gradient in zip(tensors, gradients, strict=True)
+                if tensor.requires_grad
+            ]
+            if not pairs:
+                return
             # Not in place: through DLPack these may be the arrays that the Docs hold.
-            scaled = self._grad_scaler.scale(list(gradients), inplace=False)
+            scaled = self._grad_scaler.scale([gradient for _, gradient in pairs], inplace=False)
             # Checkpointed layers run once more here, and must draw the same dropout.
             with self._training():
-                torch.autograd.backward(list(tensors), list(scaled))
+                torch.autograd.backward([tensor for tensor, _ in pairs], list(scaled))
 
         return outputs, backprop
 
