@@ -224,7 +224,8 @@ def test_averages_reach_the_transformer(
     averaged = train("ner", optimizer=optimizer)
     weights = transformer_weights(spacy.load(averaged / "model-last"))
     told = spacy.load(averaged / "model-last").meta["performance"]["ents_f"]
-    assert scores_of(averaged / "model-last", data, averaged / "s.json")["ents_f"] == told
+    found = scores_of(averaged / "model-last", data, averaged / "scores.json")["ents_f"]
+    assert found == pytest.approx(told)
     last = transformer_weights(spacy.load(train("ner") / "model-last"))
     before = transformer_weights(spacy.load(source))
     moved = {name for name in last if not numpy.array_equal(last[name], before[name])}
@@ -235,12 +236,16 @@ def test_averages_reach_the_transformer(
 
 
 def test_accumulated_gradient_equals_one_batch(train: Callable[..., Path], source: Path) -> None:
-    """With plain gradient descent: the loss of a Doc does not depend on the size of its batch."""
-    optimizer = {"@optimizers": "SGD.v1", "learn_rate": 0.05, "grad_clip": 0.0, "L2": 0.0}
-    settings = {"optimizer": optimizer, "max_steps": 1, "eval_frequency": 1}
+    """One step of plain gradient descent; in trf_textcat, unlike in a parser, nothing is chosen
+    that a rounding error could turn into something else."""
+    settings = {
+        "optimizer": {"@optimizers": "SGD.v1", "learn_rate": 0.05, "grad_clip": 0.0, "L2": 0.0},
+        "batcher": {"@batchers": "spacy.batch_by_sequence.v1", "size": 24},
+        "max_epochs": 1,
+    }
     before = transformer_weights(spacy.load(source))
-    one = transformer_weights(spacy.load(train("ner", **settings) / "model-last"))
-    four = train("ner", accumulate_gradient=4, **settings)
+    one = transformer_weights(spacy.load(train("trf_textcat", **settings) / "model-last"))
+    four = train("trf_textcat", accumulate_gradient=4, **settings)
     two = transformer_weights(spacy.load(four / "model-last"))
     assert max(abs(one[name] - before[name]).max() for name in one) > 1e-3
     for name, weights in one.items():

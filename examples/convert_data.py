@@ -1,0 +1,149 @@
+"""Convert data for the configs in examples/configs, where `spacy convert` can't.
+
+python examples/convert_data.py cats train.jsonl train.spacy
+python examples/convert_data.py snips train_AddToPlaylist_full.json ... train.spacy
+python examples/convert_data.py mentions annotated.jsonl entities.csv folder
+
+cats      lines {"text": ..., "cats": {...}} or {"text": ..., "label": ...}, for textcat.cfg and
+          textcat_multilabel.cfg
+snips     utterances of the Snips benchmark in their parts, for intent.cfg and textcat.cfg
+mentions  lines of Prodigy's choice of an entity for a span, for entity_linker.cfg: the folder gets
+          train.spacy, dev.spacy, kb and patterns.json
+
+For CoNLL-U and for columns of words and IOB tags, `python -m spacy convert` does it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import spacy
+import srsly
+from make_data import write_knowledge
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin
+
+
+def read_cats(nlp: Language, path: Path) -> Iterator[Doc]:
+    """Read texts with scores for labels, or with one label."""
+    lines = list(srsly.read_jsonl(path))
+    labels = {line["label"] for line in lines if "label" in line}
+    for line in lines:
+        doc = nlp.make_doc(line["text"])
+        doc.cats = line.get("cats") or {label: float(label == line["label"]) for label in labels}
+        yield doc
+
+
+def read_snips(nlp: Language, paths: list[Path]) -> Iterator[Doc]:
+    """Read utterances: the intent as category, the slots as a tree.
+
+    The first token that is in no slot is the root. The first token of a slot hangs on it under the
+    name of the slot, and the rest of the slot on that token.
+    """
+    utterances = [
+        (intent, utterance["data"])
+        for path in paths
+        for intent, found in json.loads(decode(path)).items()
+        for utterance in found
+    ]
+    intents = sorted({intent for intent, _ in utterances})
+    for intent, parts in utterances:
+        text, spans = "", []
+        for part in parts:
+            spans.append((len(text), len(text) + len(part["text"]), part.get("entity")))
+            text += part["text"]
+        doc = nlp.make_doc(text)
+        slots = [
+            (span, slot)
+            for start, end, slot in spans
+            if slot and (span := doc.char_span(start, end, alignment_mode="expand"))
+        ]
+        outside = set(range(len(doc))) - {token.i for span, _ in slots for token in span}
+        if not outside:
+            continue
+        root = min(outside)
+        heads, deps = [root] * len(doc), ["-"] * len(doc)
+        deps[root] = "ROOT"
+        for span, slot in slots:
+            for token in span:
+                heads[token.i] = root if token.i == span.start else span.start
+                deps[token.i] = slot.upper()
+        spaces = [bool(token.whitespace_) for token in doc]
+        words = [token.text for token in doc]
+        tree = Doc(nlp.vocab, words=words, spaces=spaces, heads=heads, deps=deps)
+        tree.cats = {other: float(other == intent) for other in intents}
+        yield tree
+
+
+def decode(path: Path) -> str:
+    """Read a file; the older ones of the benchmark are not in UTF-8."""
+    try:
+        return path.read_text(encoding="utf8")
+    except UnicodeDecodeError:
+        return path.read_text(encoding="latin-1")
+
+
+def read_mentions(nlp: Language, path: Path) -> Iterator[Doc]:
+    """Read texts with one name whose entity was chosen."""
+    for line in srsly.read_jsonl(path):
+        if line["answer"] == "accept" and len(line["accept"]) == 1:
+            doc, span = nlp.make_doc(line["text"]), line["spans"][0]
+            found = doc.char_span(span["start"], span["end"], "NAME", line["accept"][0])
+            if found is not None and not line["accept"][0].startswith("NIL"):
+                doc.ents = [found]
+                yield doc
+
+
+def convert_mentions(nlp: Language, args: argparse.Namespace) -> int:
+    *_, annotated, entities = args.inputs
+    folder: Path = args.output
+    folder.mkdir(parents=True, exist_ok=True)
+    docs = list(read_mentions(nlp, annotated))
+    random.Random(0).shuffle(docs)
+    n_dev = len(docs) // 5
+    DocBin(docs=docs[n_dev:]).to_disk(folder / "train.spacy")
+    DocBin(docs=docs[:n_dev]).to_disk(folder / "dev.spacy")
+    with entities.open(encoding="utf8", newline="") as file:
+        described = {row[0]: f"{row[1]}, {row[2]}" for row in csv.reader(file)}
+    names: dict[str, Any] = {}
+    for doc in docs:
+        names.setdefault(doc.ents[0].text, set()).add(doc.ents[0].kb_id_)
+    write_knowledge(args.pipeline, folder, described, names)
+    return len(docs)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Convert what the command line names."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("kind", choices=["cats", "snips", "mentions"])
+    parser.add_argument("inputs", type=Path, nargs="+")
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--lang", default="en")
+    parser.add_argument("--pipeline", default="en_trf_bert", help="makes the vectors of entities")
+    args = parser.parse_args(argv)
+    nlp = spacy.blank(args.lang)
+    if args.kind == "mentions":
+        n = convert_mentions(nlp, args)
+    else:
+        docs = (
+            read_snips(nlp, args.inputs)
+            if args.kind == "snips"
+            else (doc for path in args.inputs for doc in read_cats(nlp, path))
+        )
+        docs = list(docs)
+        n = len(docs)
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        DocBin(docs=docs).to_disk(args.output)
+    print(f"{n} {args.output}")
+
+
+if __name__ == "__main__":
+    main()
