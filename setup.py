@@ -43,10 +43,15 @@ ENTRY_POINTS = {
         "trf_bridge.TransformerModel.v1 = trf_bridge.wrappers.model:TransformerModel",
         "trf_bridge.Tok2VecListener.v1 = trf_bridge.pipes.listener:Tok2VecListener",
         "trf_bridge.Tok2VecTransformer.v1 = trf_bridge.pipes.standalone:Tok2VecTransformer",
-        "trf_bridge.TextCatClassVector.v1 = trf_bridge.pipes.textcat_models:TextCatClassVector",
-        "trf_bridge.TextCatClassVectorTanh.v1 = trf_bridge.pipes.textcat_models:TextCatClassVectorTanh",
-        "trf_bridge.TextCatPooler.v1 = trf_bridge.pipes.textcat_models:TextCatPooler",
-        "trf_bridge.TextCatMean.v1 = trf_bridge.pipes.textcat_models:TextCatMean",
+        *(
+            f"trf_bridge.{name}.v1 = trf_bridge.pipes.textcat_models:{name}"
+            for name in (
+                "TextCatClassVector",
+                "TextCatClassVectorTanh",
+                "TextCatPooler",
+                "TextCatMean",
+            )
+        ),
     ],
     "spacy_scorers": [
         "trf_bridge.textcat_scorer.v1 = trf_bridge.pipes.textcat:make_textcat_scorer",

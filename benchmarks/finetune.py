@@ -4,7 +4,8 @@
 
 PEER is a virtual environment with spacy-transformers 1.4.0. DATA has the folders intent/snips,
 textcat/cooking_multilabel, ud/en_ewt and ner/wnut17. The two systems take turns, a few steps each,
-so that a busy machine slows both alike. Writes a table to benchmarks/results/finetune.md.
+so that a busy machine slows both alike. Adds its rows to benchmarks/results/finetune.json, and
+writes them all as a table beside it.
 """
 
 import argparse
@@ -57,7 +58,7 @@ def compare(task: str, seed: int, args: argparse.Namespace) -> dict:
     for _ in range(args.steps // BLOCK):
         for name, worker in workers.items():
             seconds[name].append(worker.ask(f"train {BLOCK}")["seconds"] / BLOCK)
-    row = {"task": task, "seed": seed}
+    row = {"task": task, "seed": seed, "steps": args.steps}
     for name, worker in workers.items():
         # The first block warms caches up, in both.
         row[f"{name}_step"] = statistics.median(seconds[name][1:])
@@ -71,15 +72,16 @@ def compare(task: str, seed: int, args: argparse.Namespace) -> dict:
 
 def table(rows: list[dict], args: argparse.Namespace) -> str:
     lines = [
-        f"{args.steps} steps of 32 examples, fp32, learning rate {args.learn_rate} falling to 0, "
-        f"dropout 0.1, {platform.machine()}, Python {platform.python_version()}; systems in turns "
-        f"of {BLOCK} steps. Step: median seconds. Ratio: median over the turns.",
+        f"Batches of 32 examples, fp32, learning rate {args.learn_rate} falling to 0, dropout 0.1, "
+        f"{platform.machine()}, Python {platform.python_version()}, spacy-transformers 1.4.0; "
+        f"systems in turns of {BLOCK} steps. Step: median seconds. Ratio: median over the turns.",
         "",
-        "| task | seed | trf_bridge: score | step | spacy-transformers: score | step | ratio |",
-        "|---|---|---|---|---|---|---|",
+        "| task | seed | steps | trf_bridge: score | step | spacy-transformers: score | step "
+        "| ratio |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     lines.extend(
-        f"| {row['task']} | {row['seed']} | {100 * row['bridge_score']:.1f} "
+        f"| {row['task']} | {row['seed']} | {row['steps']} | {100 * row['bridge_score']:.1f} "
         f"| {row['bridge_step']:.3f} | {100 * row['peer_score']:.1f} "
         f"| {row['peer_step']:.3f} | {row['ratio']:.2f} |"
         for row in rows
@@ -96,15 +98,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--learn-rate", type=float, default=1e-4)
-    parser.add_argument("--output", type=Path, default=HERE / "results" / "finetune.md")
+    parser.add_argument("--output", type=Path, default=HERE / "results" / "finetune.json")
     args = parser.parse_args()
-    rows = []
+    rows = json.loads(args.output.read_text("utf8")) if args.output.exists() else []
     for task in args.tasks.split(","):
         for seed in range(args.seeds):
+            rows = [row for row in rows if (row["task"], row["seed"]) != (task, seed)]
             rows.append(compare(task, seed, args))
             print(json.dumps(rows[-1]), flush=True)
             args.output.parent.mkdir(parents=True, exist_ok=True)
-            args.output.write_text(table(rows, args), encoding="utf8")
+            args.output.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf8")
+            args.output.with_suffix(".md").write_text(table(rows, args), encoding="utf8")
     print(table(rows, args))
 
 
