@@ -216,12 +216,11 @@ def test_component_initializes_trains_predicts_and_saves(fresh, tmp_path, compon
 @pytest.mark.parametrize("component", [c for c in CONFIGS if c != "entity_linker"])
 @pytest.mark.filterwarnings("ignore:.*W0|.*TB102")
 def test_component_learns_its_examples_by_heart(fresh, component):
+    spacy.util.fix_random_seed(0)
     nlp = fresh("bert")
     add_head(nlp, component)
     initialize(nlp, component)
     optimizer = make_adam(0.01, L2=0.0, eps=1e-8)
-    for _ in range(40):
-        nlp.update(make_examples(nlp), sgd=optimizer)
     key = {
         "tagger": "tag_acc",
         "morphologizer": "pos_acc",
@@ -232,7 +231,12 @@ def test_component_learns_its_examples_by_heart(fresh, component):
         "spancat": "spans_sc_f",
         "textcat": "cats_macro_auc",
     }[component]
-    scores = nlp.evaluate(make_examples(nlp))
+    for _ in range(10):  # how long it takes depends on the random weights of the head
+        for _ in range(30):
+            nlp.update(make_examples(nlp), sgd=optimizer)
+        scores = nlp.evaluate(make_examples(nlp))
+        if scores[key] == 1.0:
+            break
     if component == "textcat":
         assert nlp(reference(nlp).text).cats["SEA"] > 0.9
     else:

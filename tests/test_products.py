@@ -1,0 +1,111 @@
+"""Linear layers whose products oneDNN computes: the same numbers, and never from old weights."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from trf_bridge.wrappers import products
+from trf_bridge.wrappers.products import FastLinear, pays, use_fast_products
+
+pytestmark = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN"
+)
+
+
+@pytest.fixture
+def layers(monkeypatch):
+    """A linear layer and a fast one with the same weights."""
+    monkeypatch.setattr(products, "pays", lambda *shape: True)
+    torch.manual_seed(0)
+    usual = nn.Linear(24, 40)
+    fast = copy.deepcopy(usual)
+    use_fast_products(nn.Sequential(fast))
+    assert type(fast) is FastLinear
+    return usual, fast
+
+
+def assert_same(one, two):
+    torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-5)
+
+
+def test_prediction_is_that_of_the_usual_layer(layers):
+    usual, fast = layers
+    for shape in [(3, 5, 24), (7, 24), (24,), (0, 5, 24)]:
+        inputs = torch.randn(shape)
+        with torch.inference_mode():
+            assert_same(fast(inputs), usual(inputs))
+
+
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_gradients_are_those_of_the_usual_layer(layers, has_bias):
+    usual, fast = layers
+    if not has_bias:
+        usual.bias = fast.bias = None
+    inputs = torch.randn(3, 5, 24)
+    d_outputs = torch.randn(3, 5, 40)
+    gradients = []
+    for layer in layers:
+        given = inputs.clone().requires_grad_()
+        layer(given).backward(d_outputs)
+        gradients.append([given.grad, *(weights.grad for weights in layer.parameters())])
+    for one, two in zip(*gradients, strict=True):
+        assert_same(one, two)
+
+
+def test_gradient_of_frozen_weights_is_left_out(layers):
+    _, fast = layers
+    fast.requires_grad_(False)
+    inputs = torch.randn(5, 24, requires_grad=True)
+    fast(inputs).sum().backward()
+    assert inputs.grad is not None
+    assert fast.weight.grad is None
+
+
+def test_weights_that_changed_are_laid_out_anew(layers):
+    usual, fast = layers
+    inputs = torch.randn(5, 24)
+    with torch.inference_mode():
+        fast(inputs)
+    with torch.no_grad():
+        for layer in layers:
+            layer.weight.mul_(2.0)
+    with torch.inference_mode():
+        assert_same(fast(inputs), usual(inputs))
+    others = torch.randn(40, 24)
+    for layer in layers:
+        layer.weight.data = others.clone()  # as averaged weights are put in
+    with torch.inference_mode():
+        assert_same(fast(inputs), usual(inputs))
+
+
+def test_lower_precision_is_left_to_torch(layers):
+    usual, fast = layers
+    inputs = torch.randn(5, 24)
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        assert fast(inputs).dtype == torch.bfloat16
+        assert fast(inputs).equal(usual(inputs))
+
+
+def test_layers_stay_as_they_are_where_it_does_not_pay(monkeypatch):
+    monkeypatch.setattr(products, "pays", lambda *shape: False)
+    layer = nn.Linear(24, 40)
+    use_fast_products(nn.Sequential(layer))
+    assert type(layer) is nn.Linear
+
+
+def test_the_answer_is_found_once():
+    assert pays(8, 8, 1) is pays(8, 8, 1)
+    assert pays.cache_info().hits >= 1
+
+
+def test_whole_pipeline_gives_the_same_rows(fresh, monkeypatch):
+    text = "The sea is calm tonight. The tide is full."
+    usual = fresh("bert")(text)
+    monkeypatch.setattr(products, "pays", lambda *shape: True)
+    fast = fresh("bert")
+    assert any(
+        type(m) is FastLinear for m in fast.get_pipe("trf_tok2vec").model.shims[0]._model.modules()
+    )
+    assert_same(torch.from_numpy(fast(text).tensor), torch.from_numpy(usual.tensor))
