@@ -48,6 +48,7 @@ lint: $(VENV)/.installed
 types: $(VENV)/.installed
 	@echo "== mypy"
 	@$(BIN)/mypy
+	@$(BIN)/mypy examples/thinc_tagger.py
 
 check: lint types test
 

@@ -53,6 +53,9 @@ ENTRY_POINTS = {
             )
         ),
     ],
+    "thinc_layers": [
+        "trf_bridge.TransformerModel.v1 = trf_bridge.wrappers.model:TransformerModel",
+    ],
     "spacy_scorers": [
         "trf_bridge.textcat_scorer.v1 = trf_bridge.pipes.textcat:make_textcat_scorer",
     ],

@@ -30,7 +30,7 @@ from torch_oracle import (
     read,
 )
 
-from trf_bridge.pipes.listener import Listener
+from trf_bridge.pipes.listener import Listener, Tok2VecListener
 from trf_bridge.wrappers.shim import TransformerShim
 
 
@@ -719,3 +719,14 @@ def test_rehearsal_copies_what_listens(fresh):
     nlp.resume_training()
     assert nlp.get_pipe("tagger")._rehearsal_model is not None
     assert_near(get_weights(nlp), module_weights(peek_module(nlp)))
+
+
+def test_width_that_is_given_is_there_before_the_transformer_and_checked_against_it(fresh):
+    nlp = fresh("bert")
+    width = nlp.get_pipe("trf_tok2vec").model.get_dim("nO")
+    layer = Tok2VecListener(width=width)
+    assert layer.get_dim("nO") == width
+    listener = {"@architectures": "trf_bridge.Tok2VecListener.v1", "width": width + 1}
+    model = {"@architectures": "spacy.Tagger.v2", "tok2vec": listener}
+    with pytest.raises(ValueError, match="TB027"):
+        nlp.add_pipe("tagger", config={"model": model})

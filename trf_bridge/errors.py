@@ -104,6 +104,10 @@ TB026 = (
     "[TB026] An example says that the label {got} is right, and '{name}' does not know it. "
     "Expected one of: {expected}. Add labels before nlp.initialize, or give all of them to it."
 )
+TB027 = (
+    "[TB027] The listener of '{name}' was given the width {got}, and the transformer is {expected} "
+    "wide. Leave width out: it is taken from the transformer."
+)
 
 # Warnings
 TB101 = (

@@ -34,6 +34,7 @@ class Listener(Model[Any, Any]):
         forward: Callable[..., Any],
         *,
         upstream: str = "*",
+        width: int | None = None,
         attrs: dict[str, Any] | None = None,
     ) -> None:
         """Make the layer.
@@ -41,10 +42,12 @@ class Listener(Model[Any, Any]):
         name (str): Name of the layer.
         forward (callable): Its forward.
         upstream (str): Name of the component to listen to; "*" for whichever comes before.
+        width (int): What the width is expected to be; None to take it as it comes.
         attrs (dict): Attributes of the layer.
         """
-        super().__init__(name, forward, init=_init, dims={"nO": None}, attrs=attrs or {})
+        super().__init__(name, forward, init=_init, dims={"nO": width}, attrs=attrs or {})
         self.upstream = upstream
+        self.given_width = width
         self.component = ""
         self.batch: PendingBatch | None = None
 
@@ -53,10 +56,16 @@ class Listener(Model[Any, Any]):
 
         component (str): Name of the component that the layer is part of.
         traits (Traits): What the transformer gives; None while it has no weights.
+        RAISES (ValueError): TB027.
         """
         self.component = component
-        if traits is not None:
-            self.set_dim("nO", self.width(traits), force=True)
+        if traits is None:
+            return
+        width = self.width(traits)
+        if self.given_width not in (None, width):
+            message = errors.TB027.format(name=component, got=self.given_width, expected=width)
+            raise ValueError(message)
+        self.set_dim("nO", width, force=True)
 
     def width(self, traits: Traits) -> int:
         """RETURNS (int): Width of what the layer reads."""
@@ -95,13 +104,15 @@ def _init(model: Model[Any, Any], X: InT | None = None, Y: Any = None) -> None:
     RAISES (ValueError): TB020.
     """
     assert isinstance(model, Listener)
-    if not model.has_dim("nO"):
+    if not model.component or not model.has_dim("nO"):
         name = model.component or model.name
         upstream = "" if model.upstream == "*" else f" under the name '{model.upstream}'"
         raise ValueError(errors.TB020.format(name=name, upstream=upstream))
 
 
-def Tok2VecListener(*, grad_factor: float = 1.0, upstream: str = "*") -> Model[InT, list[Array]]:
+def Tok2VecListener(
+    *, grad_factor: float = 1.0, upstream: str = "*", width: int | None = None
+) -> Model[InT, list[Array]]:
     """Build the token-to-vector layer of a head that works on the rows of `doc.tensor`.
 
     It goes where spaCy's own components have their `tok2vec`, and its gradient goes back to the
@@ -110,9 +121,17 @@ def Tok2VecListener(*, grad_factor: float = 1.0, upstream: str = "*") -> Model[I
     grad_factor (float): What to multiply the gradient by, to weigh heads against each other; 0
         keeps this head from changing the transformer.
     upstream (str): Name of the component to listen to; "*" for whichever comes before.
+    width (int): Width of the transformer, for the few architectures that ask for it when they are
+        built, such as spaCy's entity linker; None to take it from the transformer.
     RETURNS (Model): Sequence of Doc -> list of float32, each (n_tokens, width).
     """
-    return Listener("trf-listener", forward, upstream=upstream, attrs={"grad_factor": grad_factor})
+    return Listener(
+        "trf-listener",
+        forward,
+        upstream=upstream,
+        width=width,
+        attrs={"grad_factor": grad_factor},
+    )
 
 
 def forward(
