@@ -58,7 +58,7 @@ def compare(task: str, seed: int, args: argparse.Namespace) -> dict:
     for _ in range(args.steps // BLOCK):
         for name, worker in workers.items():
             seconds[name].append(worker.ask(f"train {BLOCK}")["seconds"] / BLOCK)
-    row = {"task": task, "seed": seed, "steps": args.steps}
+    row = {"task": task, "seed": seed, "steps": args.steps, "learn_rate": args.learn_rate}
     for name, worker in workers.items():
         # The first block warms caches up, in both.
         row[f"{name}_step"] = statistics.median(seconds[name][1:])
@@ -72,16 +72,16 @@ def compare(task: str, seed: int, args: argparse.Namespace) -> dict:
 
 def table(rows: list[dict], args: argparse.Namespace) -> str:
     lines = [
-        f"Batches of 32 examples, fp32, learning rate {args.learn_rate} falling to 0, dropout 0.1, "
-        f"{platform.machine()}, Python {platform.python_version()}, spacy-transformers 1.4.0; "
+        "Batches of 32 examples, fp32, a tenth of the steps to warm up and the rate falling to 0, "
+        f"dropout 0.1, {platform.machine()}, Python {platform.python_version()}, spacy-transformers 1.4.0; "
         f"systems in turns of {BLOCK} steps. Step: median seconds. Ratio: median over the turns.",
         "",
-        "| task | seed | steps | trf_bridge: score | step | spacy-transformers: score | step "
+        "| task | seed | steps | rate | trf_bridge: score | step | spacy-transformers: score | step "
         "| ratio |",
-        "|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     lines.extend(
-        f"| {row['task']} | {row['seed']} | {row['steps']} | {100 * row['bridge_score']:.1f} "
+        f"| {row['task']} | {row['seed']} | {row['steps']} | {row['learn_rate']} | {100 * row['bridge_score']:.1f} "
         f"| {row['bridge_step']:.3f} | {100 * row['peer_score']:.1f} "
         f"| {row['peer_step']:.3f} | {row['ratio']:.2f} |"
         for row in rows

@@ -191,11 +191,13 @@ def main():
         start = time.perf_counter()
         if command[0] == "train":
             for batch in batches[done : done + int(command[1])]:
-                optimizer.learn_rate = args.learn_rate * (1 - done / args.steps)
+                warm = min(1.0, (done + 1) / (0.1 * args.steps))
+                optimizer.learn_rate = args.learn_rate * warm * (1 - done / args.steps)
                 nlp.update(batch, sgd=optimizer, drop=0.1)
                 done += 1
-            nlp.pipeline[-1][1].model  # noqa: B018
-            [pipe.model for _, pipe in nlp.pipeline if hasattr(pipe, "model")]
+            # The step of the last batch belongs to this block, if somebody asks for it.
+            weights = [pipe.model for _, pipe in nlp.pipeline if hasattr(pipe, "model")]
+            assert weights
             answer = {"seconds": time.perf_counter() - start}
         else:
             scores = nlp.evaluate(evaluation)
