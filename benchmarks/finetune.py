@@ -71,19 +71,19 @@ def compare(task: str, seed: int, args: argparse.Namespace) -> dict:
 
 
 def table(rows: list[dict], args: argparse.Namespace) -> str:
+    system = f"{platform.machine()}, Python {platform.python_version()}"
     lines = [
-        "Batches of 32 examples, fp32, a tenth of the steps to warm up and the rate falling to 0, "
-        f"dropout 0.1, {platform.machine()}, Python {platform.python_version()}, spacy-transformers 1.4.0; "
-        f"systems in turns of {BLOCK} steps. Step: median seconds. Ratio: median over the turns.",
+        "Batches of 32 examples, fp32, dropout 0.1, a tenth of the steps to warm up, then the rate "
+        f"falls to 0; {system}; the peer is spacy-transformers 1.4.0; systems in turns of {BLOCK} "
+        "steps. Step: median seconds. Ratio: median over the turns.",
         "",
-        "| task | seed | steps | rate | trf_bridge: score | step | spacy-transformers: score | step "
-        "| ratio |",
+        "| task | seed | steps | rate | score | step | peer's score | peer's step | ratio |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     lines.extend(
-        f"| {row['task']} | {row['seed']} | {row['steps']} | {row['learn_rate']} | {100 * row['bridge_score']:.1f} "
-        f"| {row['bridge_step']:.3f} | {100 * row['peer_score']:.1f} "
-        f"| {row['peer_step']:.3f} | {row['ratio']:.2f} |"
+        f"| {row['task']} | {row['seed']} | {row['steps']} | {row['learn_rate']} "
+        f"| {100 * row['bridge_score']:.1f} | {row['bridge_step']:.3f} "
+        f"| {100 * row['peer_score']:.1f} | {row['peer_step']:.3f} | {row['ratio']:.2f} |"
         for row in rows
     )
     return "\n".join(lines) + "\n"
