@@ -223,9 +223,9 @@ class TrfWordpiecer(Pipe):
             trf_name, revision = _named_by_others(nlp)
         if not trf_name:
             raise ValueError(errors.TB001.format(name=self.name, field="trf_name"))
-        options = {"revision": revision, "trust_remote_code": self.trust_remote_code}
-        config = load_config(trf_name, **options)  # type: ignore[arg-type]
-        tokenizer = load_tokenizer(trf_name, **options)  # type: ignore[arg-type]
+        trust = self.trust_remote_code
+        config = load_config(trf_name, revision=revision, trust_remote_code=trust)
+        tokenizer = load_tokenizer(trf_name, revision=revision, trust_remote_code=trust)
         limit = max_length(config, tokenizer, trust_remote_code=self.trust_remote_code)
         self._set_tokenizer(tokenizer, limit)
 
