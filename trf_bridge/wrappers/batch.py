@@ -12,12 +12,12 @@ from ..types import Array, Wordpieces
 
 @dataclass(frozen=True)
 class Subbatch:
-    """A padded batch, and where its cells belong.
+    """A padded batch, or one row without padding, and where its cells belong.
 
     indices (int64, (n,)): Which inputs of the batch these are.
-    ids (int64, (n, longest)): Padded wordpiece ids.
-    type_ids (int64, (n, longest)): Padded type ids, or None.
-    mask (bool, (n, longest)): False for padding.
+    ids (int64, (n, longest) or (1, n_rows)): Wordpiece ids.
+    type_ids (int64, likewise): Type ids, or None.
+    mask (bool, (n, longest)): False for padding; None for a row without padding.
     lengths (int32, (n,)): Wordpieces that each input reads.
     cells (int64, (n_cells,)): Cells, counted row by row, whose output is kept. Padding is not,
         nor is what a window reads as context.
@@ -27,7 +27,7 @@ class Subbatch:
     indices: Array
     ids: Array
     type_ids: Array | None
-    mask: Array
+    mask: Array | None
     lengths: Array
     cells: Array
     rows: Array
@@ -77,6 +77,27 @@ class Batch:
                 else numpy.where(mask, self.type_ids[rows], 0).astype("int64")
             ),
             mask=mask,
+            lengths=lengths,
+            cells=numpy.flatnonzero(kept),
+            rows=rows[kept],
+        )
+
+    def take_unpadded(self, indices: Array) -> Subbatch:
+        """Lay some of the inputs one after another.
+
+        indices (int64, (n,)): Which inputs.
+        RETURNS (Subbatch): The inputs in one row.
+        """
+        lengths = self.run_lengths[indices]
+        starts = (numpy.cumsum(self.run_lengths) - self.run_lengths)[indices]
+        shifts = starts - (numpy.cumsum(lengths) - lengths)
+        at = numpy.arange(lengths.sum()) + numpy.repeat(shifts, lengths)
+        rows, kept = self.run_rows[at], self.own[at]
+        return Subbatch(
+            indices=indices,
+            ids=self.ids[rows][None],
+            type_ids=None if self.type_ids is None else self.type_ids[rows][None],
+            mask=None,
             lengths=lengths,
             cells=numpy.flatnonzero(kept),
             rows=rows[kept],

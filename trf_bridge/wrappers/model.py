@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from ..types import Activations, Wordpieces
 from .batch import Subbatch, make_batch
 from .outputs import GradientBuffer, OutputBuffer, SubbatchTensors
 from .shim import TransformerShim
-from .subbatch import make_subbatches, validate_words_per_batch
+from .subbatch import MAX_PADDING, make_subbatches, validate_words_per_batch
 from .traits import Traits, quiet_flags
 
 InT = Sequence[Wordpieces]
@@ -135,8 +136,12 @@ def forward(
     kept = {name: model.attrs[f"output_{name}"] for name in ("hidden_states", "attentions")}
     outputs = OutputBuffer(batch, traits, shim.device, **kept)
     steps = []
-    for indices in make_subbatches(batch.run_lengths, model.attrs["words_per_batch"]):
-        subbatch = batch.take(indices, traits.pad_id)
+    unpadded = shim.first_position is not None
+    max_padding = math.inf if unpadded else MAX_PADDING
+    for indices in make_subbatches(
+        batch.run_lengths, model.attrs["words_per_batch"], max_padding=max_padding
+    ):
+        subbatch = batch.take_unpadded(indices) if unpadded else batch.take(indices, traits.pad_id)
         inputs = _model_inputs(model, subbatch, traits)
         if is_train and shim.trainable:
             given, backprop_subbatch = shim.begin_update(inputs, model.attrs["dropout_rate"])
@@ -161,13 +166,21 @@ def forward(
 
 def _model_inputs(model: Model[InT, OutT], subbatch: Subbatch, traits: Traits) -> dict[str, Any]:
     """Arguments for the forward of the Hugging Face model, those that it takes."""
-    device = get_shim(model).device
-    inputs = {
-        "input_ids": xp2torch(subbatch.ids, device=device),
-        "attention_mask": xp2torch(subbatch.mask.astype("int64"), device=device),
-    }
-    if subbatch.type_ids is not None and "token_type_ids" in traits.parameters:
-        inputs["token_type_ids"] = xp2torch(subbatch.type_ids, device=device)
+    shim = get_shim(model)
+    type_ids = subbatch.type_ids if "token_type_ids" in traits.parameters else None
+    if subbatch.mask is None:
+        from .unpadded import unpadded_inputs
+
+        inputs = unpadded_inputs(
+            subbatch.ids, type_ids, subbatch.lengths, shim.first_position or 0, shim.device
+        )
+    else:
+        inputs = {
+            "input_ids": xp2torch(subbatch.ids, device=shim.device),
+            "attention_mask": xp2torch(subbatch.mask.astype("int64"), device=shim.device),
+        }
+        if type_ids is not None:
+            inputs["token_type_ids"] = xp2torch(type_ids, device=shim.device)
     flags = quiet_flags(
         traits.parameters,
         output_hidden_states=model.attrs["output_hidden_states"],

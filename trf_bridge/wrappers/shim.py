@@ -81,6 +81,8 @@ class TransformerShim(PyTorchShim):
             "trust_remote_code": trust_remote_code,
         }
         self.traits: Traits | None = None
+        # Where the model can be run without padding: see unpadded.py.
+        self.first_position: int | None = None
         self._fork_guard = ForkGuard()
         self._sparse_gradients: SparseGradients | None = None
         super().__init__(None, grad_scaler=PyTorchGradScaler(enabled=precision == "fp16"))
@@ -108,6 +110,7 @@ class TransformerShim(PyTorchShim):
         RAISES (ValueError): TB012, TB019.
         """
         from .products import use_fast_products
+        from .unpadded import use_unpadded
 
         device = get_torch_default_device()
         if self.precision == "fp16" and device.type == "cpu":
@@ -116,6 +119,7 @@ class TransformerShim(PyTorchShim):
         model.to(device)  # type: ignore[arg-type]  # transformers' stub wants the model itself
         model.eval()
         self.traits = find_traits(model)
+        self.first_position = use_unpadded(model, self.traits)
         freeze_weights(model, self.freeze)
         self._lr_scales = learn_rate_scales(model, self.layer_lr_decay)
         if self.gradient_checkpointing:
@@ -137,9 +141,11 @@ class TransformerShim(PyTorchShim):
         """
         import torch
 
+        from .unpadded import run_model
+
         self._fork_guard.check()
         with torch.inference_mode(), self._autocast():
-            return self._model(**inputs)
+            return run_model(self._model, inputs)
 
     @property
     def trainable(self) -> bool:
@@ -158,10 +164,12 @@ class TransformerShim(PyTorchShim):
         """
         import torch
 
+        from .unpadded import run_model
+
         self._fork_guard.check()
         set_dropout(self._model, dropout)
         with self._training(), self._autocast():
-            outputs = self._model(**inputs)
+            outputs = run_model(self._model, inputs)
 
         def backprop(tensors: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]) -> None:
             # With all layers frozen but not the pooler, only the pooler output leads to weights.

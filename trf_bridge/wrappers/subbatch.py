@@ -12,7 +12,9 @@ from ..types import Array
 MAX_PADDING = 64
 
 
-def make_subbatches(lengths: Array, words_per_batch: int) -> list[Array]:
+def make_subbatches(
+    lengths: Array, words_per_batch: int, *, max_padding: float = MAX_PADDING
+) -> list[Array]:
     """Cut inputs into subbatches of similar length, the longest first.
 
     A subbatch costs as much as its padded size, which is the number of its inputs times the longest
@@ -22,6 +24,7 @@ def make_subbatches(lengths: Array, words_per_batch: int) -> list[Array]:
     lengths (int, (n_inputs,)): Wordpieces of each input.
     words_per_batch (int): The largest padded size of a subbatch; an input that is longer gets one
         of its own. 0 for one subbatch of everything.
+    max_padding (float): The most padding in a subbatch, in wordpieces.
     RETURNS (list of int64): Indices of the inputs of each subbatch; together every one, once.
     """
     order = numpy.argsort(-numpy.asarray(lengths), kind="stable")
@@ -33,7 +36,7 @@ def make_subbatches(lengths: Array, words_per_batch: int) -> list[Array]:
     start = longest = padding = 0
     for end, length in enumerate(lengths[order].tolist()):
         padding += longest - length
-        full = (end - start + 1) * longest > words_per_batch or padding > MAX_PADDING
+        full = (end - start + 1) * longest > words_per_batch or padding > max_padding
         if end == start or full:
             if end > start:
                 subbatches.append(order[start:end])

@@ -1,0 +1,246 @@
+"""Inputs in one row without padding, against each input alone."""
+
+from __future__ import annotations
+
+import json
+
+import numpy
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import MAX_LENGTH
+
+from trf_bridge.wrappers.model import TransformerModel, get_shim, get_traits
+from trf_bridge.wrappers.traits import find_traits
+from trf_bridge.wrappers.unpadded import (
+    NAME,
+    Layout,
+    run_model,
+    unpadded_attention,
+    unpadded_inputs,
+    use_unpadded,
+)
+
+CPU = torch.device("cpu")
+HEADS, WIDTH = 2, 3
+
+
+class Attention(torch.nn.Module):
+    """What transformers' attention interface is handed: something with these two attributes."""
+
+    num_key_value_groups = 1
+
+    def __init__(self, is_causal):
+        super().__init__()
+        self.is_causal = is_causal
+
+
+def attend_alone(query, key, value, lengths, allowed):
+    """Each input by itself: softmax(q k / sqrt(width)) v over the pairs that are allowed."""
+    rows, start = [], 0
+    for n in lengths:
+        q, k, v = (states[:, :, start : start + n] for states in (query, key, value))
+        scores = q @ k.transpose(2, 3) / WIDTH**0.5
+        scores = scores.masked_fill(~allowed[:n, :n], float("-inf"))
+        rows.append((scores.softmax(-1) @ v)[0].transpose(0, 1))
+        start += n
+    return torch.cat(rows)[None]
+
+
+def masks(n_rows, window):
+    """Which wordpiece may see which, by distance."""
+    at = torch.arange(n_rows)
+    distance = at[:, None] - at[None, :]
+    return {
+        "full": torch.ones((n_rows, n_rows), dtype=torch.bool),
+        "causal": distance >= 0,
+        "sliding": (distance >= 0) & (distance < window),
+    }
+
+
+falling_lengths = st.lists(st.integers(1, 40), min_size=1, max_size=12).map(
+    lambda lengths: sorted(lengths, reverse=True)
+)
+
+
+@given(
+    lengths=falling_lengths,
+    kind=st.sampled_from(["full", "causal", "sliding"]),
+    seed=st.integers(0, 9),
+)
+def test_attention_looks_inside_each_input_alone(lengths, kind, seed):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (1, HEADS, sum(lengths), WIDTH)
+    states = [torch.randn(shape, generator=generator) for _ in range(3)]
+    allowed = masks(sum(lengths), window=5)[kind]
+    mask = allowed[None, None] if kind == "sliding" else None
+    module = Attention(is_causal=kind == "causal")
+    layout = Layout(numpy.asarray(lengths), CPU)
+    for as_numbers in (False, True):
+        if as_numbers and mask is not None:
+            mask = torch.zeros(mask.shape).masked_fill(~mask, float("-inf"))
+        got, weights = unpadded_attention(module, *states, mask, layout=layout, dropout=0.0)
+        assert weights is None
+        torch.testing.assert_close(
+            got, attend_alone(*states, lengths, allowed), atol=1e-5, rtol=1e-5
+        )
+
+
+@pytest.mark.parametrize("kind", ["full", "causal", "sliding"])
+def test_gradients_are_those_of_finite_differences(kind):
+    lengths = [4, 3, 3, 1]
+    states = [
+        torch.randn((1, HEADS, sum(lengths), WIDTH), dtype=torch.float64, requires_grad=True)
+        for _ in range(3)
+    ]
+    mask = masks(sum(lengths), window=2)["sliding"][None, None] if kind == "sliding" else None
+    module, layout = Attention(is_causal=kind == "causal"), Layout(numpy.asarray(lengths), CPU)
+
+    def run(*inputs):
+        return unpadded_attention(module, *inputs, mask, layout=layout, dropout=0.0)[0]
+
+    assert any(group.padding is not None for group in layout.groups)
+    assert torch.autograd.gradcheck(run, states)
+
+
+@given(lengths=st.lists(st.integers(1, 300), min_size=1, max_size=60))
+def test_groups_hold_every_row_once_and_little_padding(lengths):
+    lengths = numpy.sort(numpy.asarray(lengths))[::-1]
+    groups = Layout(lengths, CPU).groups
+    ends = [0, *(group.end for group in groups)]
+    assert [group.start for group in groups] == ends[:-1]
+    assert ends[-1] == lengths.sum()
+    assert sum(group.n for group in groups) == len(lengths)
+    for group in groups:
+        if group.padding is not None:
+            rows = group.padding.cells[group.padding.rows]
+            assert rows.tolist() == list(range(group.start, group.end))
+
+
+def test_which_models_can_be_run_without_padding(checkpoint):
+    """The first positions are facts of the models: RoBERTa's start after its padding index, 1."""
+    answers = {
+        name: get_shim(load(checkpoint(name))).first_position
+        for name in ("bert", "roberta", "xlm_roberta", "gpt2", "xlnet", "t5")
+    }
+    assert answers == {
+        "bert": 0,
+        "roberta": 2,
+        "xlm_roberta": 2,
+        "gpt2": 0,
+        "xlnet": None,
+        "t5": None,
+    }
+
+
+def load(folder, **options):
+    model = TransformerModel(str(folder), **options)
+    model.initialize()
+    return model
+
+
+def test_attention_weights_need_padded_batches(checkpoint):
+    assert get_shim(load(checkpoint("bert"), output_attentions=True)).first_position is None
+
+
+def plain_model(folder):
+    from transformers import AutoModel
+
+    return AutoModel.from_pretrained(folder, attn_implementation="sdpa").eval()
+
+
+def ignores_the_layout(model):
+    forward = model.forward
+    return {"forward": lambda *args, layout=None, **kwargs: forward(*args, **kwargs)}
+
+
+def does_not_know_the_layout(model):
+    forward = model.forward
+
+    def strict(*args, **kwargs):
+        if "layout" in kwargs:
+            raise TypeError("unexpected argument")
+        return forward(*args, **kwargs)
+
+    return {"forward": strict}
+
+
+def pools_every_wordpiece(model):
+    pooler = model.pooler
+    model.pooler = None
+    return {"pooler": lambda states: pooler(states.mean(1, keepdim=True))}
+
+
+@pytest.mark.parametrize(
+    "change", [ignores_the_layout, does_not_know_the_layout, pools_every_wordpiece]
+)
+def test_model_that_would_give_something_else_is_left_as_it_was(checkpoint, change):
+    model = plain_model(checkpoint("bert"))
+    traits = find_traits(model)
+    for name, value in change(model).items():
+        object.__setattr__(model, name, value)
+    expected = model(input_ids=torch.tensor([[5, 6, 7]])).last_hidden_state
+    assert use_unpadded(model, traits) is None
+    assert model.config._attn_implementation == "sdpa"
+    assert model(input_ids=torch.tensor([[5, 6, 7]])).last_hidden_state.equal(expected)
+
+
+def test_padded_batches_still_give_the_same(checkpoint):
+    """The attention serves padded batches too, for whoever calls the model by hand."""
+    model, expected = plain_model(checkpoint("bert")), plain_model(checkpoint("bert"))
+    assert use_unpadded(model, find_traits(model)) == 0
+    assert model.config._attn_implementation == NAME
+    inputs = {
+        "input_ids": torch.tensor([[5, 6, 7, 8], [9, 10, 0, 0]]),
+        "attention_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]]),
+    }
+    with torch.no_grad():
+        got, plain = model(**inputs).last_hidden_state, expected(**inputs).last_hidden_state
+    real = inputs["attention_mask"].bool()
+    assert got[real].equal(plain[real])
+
+
+@pytest.mark.parametrize("gradient_checkpointing", [False, True])
+def test_sliding_windows_are_kept(gradient_checkpointing):
+    """A mask that the short inputs of the first question do not show."""
+    from transformers import MistralConfig, MistralModel
+
+    config = MistralConfig(
+        vocab_size=50,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        sliding_window=6,
+    )
+    torch.manual_seed(0)
+    model = MistralModel(config).eval()
+    lengths = [30, 17, 17, 9, 2]
+    ids = [torch.randint(3, 50, (n,)) for n in lengths]
+    with torch.no_grad():
+        expected = torch.cat([model(input_ids=i[None]).last_hidden_state[0] for i in ids])
+    first_position = use_unpadded(model, find_traits(model))
+    assert first_position == 0
+    if gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.train()
+    inputs = unpadded_inputs(
+        torch.cat(ids)[None].numpy(), None, numpy.asarray(lengths), first_position, CPU
+    )
+    got = run_model(model, {**inputs, "use_cache": False}).last_hidden_state[0]
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
+    got.sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_config_on_disk_does_not_name_the_attention(checkpoint, tmp_path):
+    model = load(checkpoint("bert"))
+    assert get_shim(model)._model.config._attn_implementation == NAME
+    get_shim(model).to_disk(tmp_path)
+    text = (tmp_path / "config.json").read_text(encoding="utf8")
+    assert NAME not in text
+    assert json.loads(text)["max_position_embeddings"] == MAX_LENGTH
+    # The probe leaves no trace in what the layer says of its model.
+    assert get_traits(model).width == json.loads(text)["hidden_size"]

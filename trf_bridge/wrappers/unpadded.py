@@ -1,0 +1,330 @@
+"""Inputs of any lengths one after another in a single row, without padding between them.
+
+Everything in a transformer but its attention treats each wordpiece by itself, and there a row
+without padding saves work and makes the matrix products larger, which is faster. The attention is
+called through transformers' own interface for that, and looks only inside each input. Whether a
+model can be run so is asked of the model: it must give the same as for each input alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy
+import torch
+from transformers import AttentionInterface, AttentionMaskInterface
+
+from ..types import Array
+from .subbatch import MAX_PADDING, make_subbatches
+from .traits import Traits, quiet_flags
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+# Name of the attention below in the config of a model. It is not saved with the config.
+NAME = "trf_bridge_unpadded"
+
+# Lengths of the inputs that a model is tried with.
+TRIED = (5, 3, 3, 1)
+# By how much what it gives may differ from what it gives for each input alone, as a part of the
+# largest number in it. Rounding is a hundred times less, and an input that sees another, or counts
+# its positions from another place, is far off.
+TOLERANCE = 1e-4
+
+
+class Padding(NamedTuple):
+    """How the inputs of a group are padded to the longest of them.
+
+    cells (int64, (n * longest,)): The row of each cell. Padding repeats the first wordpiece of its
+        input, which keeps all numbers finite.
+    real (bool, (n, longest)): False for padding.
+    rows (int64, (n_rows,)): The cell of each row of the group.
+    """
+
+    cells: torch.Tensor
+    real: torch.Tensor
+    rows: torch.Tensor
+
+
+class Group(NamedTuple):
+    """Inputs of similar length, next to each other in the row, which attend in one call.
+
+    start, end (int): Their rows.
+    n (int): How many inputs.
+    longest (int): The length of the longest.
+    padding (Padding): None where all are equally long.
+    """
+
+    start: int
+    end: int
+    n: int
+    longest: int
+    padding: Padding | None
+
+
+class Layout:
+    """Where each input lies in a row."""
+
+    def __init__(self, lengths: Array, device: torch.device) -> None:
+        """Group the inputs of a row.
+
+        lengths (int, (n_inputs,)): Wordpieces of each input, in falling order.
+        device (torch.device): Where the model is.
+        """
+        self.starts = torch.from_numpy(numpy.cumsum(lengths) - lengths).to(device)
+        self.groups: list[Group] = []
+        self._masks: tuple[torch.Tensor | None, list[torch.Tensor | None]] | None = None
+        start = 0
+        # Cut by padding alone: no group is larger than everything with all padding that may be.
+        largest = int(lengths.sum()) + MAX_PADDING
+        for indices in make_subbatches(lengths, largest):
+            group = _make_group(start, lengths[indices], device)
+            self.groups.append(group)
+            start = group.end
+
+    def masks(self, mask: torch.Tensor | None) -> list[torch.Tensor | None]:
+        """What the model's mask of a whole row says of each group.
+
+        mask (Tensor, (1, 1 or heads, n_rows, n_rows)): True, or a number to add, for each pair of
+            rows; None where every wordpiece of an input may see every other.
+        RETURNS (list of Tensor, (n, 1 or heads, 1 or longest, longest)): One per group, None where
+            there is nothing to mask.
+        """
+        # All layers of a model share one mask, or two.
+        if self._masks is None or self._masks[0] is not mask:
+            self._masks = (mask, [_group_mask(group, mask) for group in self.groups])
+        return self._masks[1]
+
+
+def _make_group(start: int, lengths: Array, device: torch.device) -> Group:
+    n, longest, end = len(lengths), int(lengths[0]), start + int(lengths.sum())
+    if int(lengths[-1]) == longest:
+        return Group(start, end, n, longest, None)
+    columns = numpy.arange(longest)
+    real = columns < lengths[:, None]
+    first = (start + numpy.cumsum(lengths) - lengths)[:, None]
+    cells = numpy.where(real, first + columns, first).ravel()
+    arrays = (cells, real, numpy.flatnonzero(real))
+    padding = Padding(*(torch.from_numpy(array).to(device) for array in arrays))
+    return Group(start, end, n, longest, padding)
+
+
+def _group_mask(group: Group, mask: torch.Tensor | None) -> torch.Tensor | None:
+    padding = group.padding
+    if mask is None:
+        return None if padding is None else padding.real[:, None, None, :]
+    if padding is None:
+        cells = torch.arange(group.start, group.end, device=mask.device)
+    else:
+        cells = padding.cells
+    at = cells.view(group.n, group.longest)
+    own = mask[0][:, at[:, :, None], at[:, None, :]].transpose(0, 1)
+    if padding is None:
+        return own
+    unseen = False if own.dtype == torch.bool else float("-inf")
+    return own.masked_fill(~padding.real[:, None, None, :], unseen)
+
+
+def unpadded_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    layout: Layout | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Attend inside each input of a row, by torch's own fused attention.
+
+    Its arguments are those of transformers' attention interface; see its documentation.
+
+    query, key, value (Tensor, (1, heads, n_rows, width)): What to attend with.
+    attention_mask (Tensor): The model's mask of the whole row, or None.
+    layout (Layout): Where the inputs lie; None for an ordinary padded batch.
+    RETURNS (tuple): (1, n_rows, heads, width), and None for the weights, which are not kept.
+    """
+    attend = AttentionInterface()["sdpa"]
+    if layout is None:
+        usual: tuple[torch.Tensor, None] = attend(
+            module, query, key, value, attention_mask, **kwargs
+        )
+        return usual
+    if kwargs.get("position_bias") is not None:
+        raise NotImplementedError("a position bias over the whole row")
+    is_causal = kwargs.get("is_causal")
+    if is_causal is None:
+        is_causal = getattr(module, "is_causal", True)
+    masks = layout.masks(attention_mask)
+    attended = []
+    for group, mask in zip(layout.groups, masks, strict=True):
+        if attention_mask is None and is_causal:
+            mask = None  # padding comes last, where no earlier wordpiece looks
+        cells = [_to_cells(states, group) for states in (query, key, value)]
+        attended.append(_to_rows(attend(module, *cells, mask, **kwargs)[0], group))
+    return torch.cat(attended)[None], None
+
+
+class _Pad(torch.autograd.Function):
+    """Pad the rows of a group: (n_rows, width) to (n * longest, width).
+
+    Its backward only copies, since no gradient ever comes from padding: nobody looks at it. That of
+    torch's index_select would add, one number at a time.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: torch.Tensor, group: Group, padding: Padding) -> torch.Tensor:
+        ctx.group, ctx.padding, ctx.n_rows = group, padding, len(rows)
+        return rows.index_select(0, padding.cells)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (d_cells,) = gradients
+        d_rows = d_cells.new_zeros((ctx.n_rows, d_cells.shape[1]))
+        d_rows[ctx.group.start : ctx.group.end] = d_cells.index_select(0, ctx.padding.rows)
+        return d_rows, None, None
+
+
+class _Unpad(torch.autograd.Function):
+    """Cut the padding off a group: (n * longest, width) to (end - start, width)."""
+
+    @staticmethod
+    def forward(ctx: Any, cells: torch.Tensor, padding: Padding) -> torch.Tensor:
+        ctx.padding, ctx.n_cells = padding, len(cells)
+        return cells.index_select(0, padding.rows)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (d_rows,) = gradients
+        d_cells = d_rows.new_zeros((ctx.n_cells, d_rows.shape[1]))
+        return d_cells.index_copy_(0, ctx.padding.rows, d_rows), None
+
+
+def _to_cells(states: torch.Tensor, group: Group) -> torch.Tensor:
+    """(1, heads, n_rows, width) to (n, heads, longest, width) of one group."""
+    heads, width = states.shape[1], states.shape[3]
+    rows = states[0].transpose(0, 1).flatten(1)
+    if group.padding is None:
+        cells = rows[group.start : group.end]
+    else:
+        cells = _Pad.apply(rows, group, group.padding)  # type: ignore[no-untyped-call]
+    return cells.view(group.n, group.longest, heads, width).transpose(1, 2)
+
+
+def _to_rows(attended: torch.Tensor, group: Group) -> torch.Tensor:
+    """(n, longest, heads, width) to (end - start, heads, width)."""
+    rows = attended.flatten(2).flatten(0, 1)
+    if group.padding is not None:
+        rows = _Unpad.apply(rows, group.padding)  # type: ignore[no-untyped-call]
+    return cast(torch.Tensor, rows.unflatten(1, attended.shape[2:]))
+
+
+AttentionInterface.register(NAME, unpadded_attention)
+AttentionMaskInterface.register(NAME, AttentionMaskInterface()["sdpa"])
+
+
+def unpadded_inputs(
+    ids: Array,
+    type_ids: Array | None,
+    lengths: Array,
+    first_position: int,
+    device: torch.device,
+) -> dict[str, Any]:
+    """Arguments for the forward of a model.
+
+    ids (int64, (1, n_rows)): Wordpieces of all inputs, the longest input first.
+    type_ids (int64, (1, n_rows)): Type ids, or None.
+    lengths (int, (n_inputs,)): Wordpieces of each input.
+    first_position (int): Position of the first wordpiece of an input.
+    device (torch.device): Where the model is.
+    RETURNS (dict): Keyword arguments.
+    """
+    starts = numpy.cumsum(lengths) - lengths
+    positions = numpy.arange(ids.shape[1]) - numpy.repeat(starts, lengths) + first_position
+    inputs: dict[str, Any] = {
+        "input_ids": torch.from_numpy(ids).to(device),
+        "position_ids": torch.from_numpy(positions[None]).to(device),
+        "layout": Layout(lengths, device),
+    }
+    if type_ids is not None:
+        inputs["token_type_ids"] = torch.from_numpy(type_ids).to(device)
+    return inputs
+
+
+def run_model(model: PreTrainedModel, inputs: dict[str, Any]) -> Any:
+    """Run a model over a padded batch, or over a row without padding.
+
+    model (PreTrainedModel): The model.
+    inputs (dict): Keyword arguments of its forward.
+    RETURNS (ModelOutput): What it returns; the pooler output has one row per input in either case.
+    """
+    outputs = model(**inputs)
+    layout = inputs.get("layout")
+    if layout is not None and outputs.get("pooler_output") is not None:
+        # It took the row for one input.
+        first = outputs.last_hidden_state[0].index_select(0, layout.starts)
+        outputs["pooler_output"] = model.pooler(first[:, None])  # type: ignore[operator]
+    return outputs
+
+
+def use_unpadded(model: PreTrainedModel, traits: Traits) -> int | None:
+    """Turn a model's attention into the one above, if it then gives what it gave before.
+
+    model (PreTrainedModel): The model, in evaluation mode; changed only if the answer is not None.
+    traits (Traits): What it takes and gives.
+    RETURNS (int): The position of the first wordpiece of an input, or None if the model must be run
+        over padded batches.
+    """
+    usual = model.config._attn_implementation
+    if usual != "sdpa" or "position_ids" not in traits.parameters:
+        return None
+    ids = _some_ids(model, traits)
+    expected = [_run(model, traits, {"input_ids": row[None]}) for row in ids]
+    with_padding_index = int(getattr(model.config, "pad_token_id", None) or 0) + 1
+    model.set_attn_implementation(NAME)
+    for first_position in (0, with_padding_index):
+        try:
+            inputs = unpadded_inputs(
+                torch.cat(ids)[None].cpu().numpy(),
+                None,
+                numpy.asarray(TRIED),
+                first_position,
+                ids[0].device,
+            )
+            given = _run(model, traits, inputs)
+        # Whatever a model says to arguments that it does not know: the answer is no.
+        except Exception:
+            continue
+        if _equal(expected, given):
+            return first_position
+    model.set_attn_implementation(usual)
+    return None
+
+
+def _some_ids(model: PreTrainedModel, traits: Traits) -> list[torch.Tensor]:
+    """Wordpieces that are not padding, which some models give no position."""
+    device = next(model.parameters()).device
+    known = [i for i in range(min(traits.n_rows, 50)) if i != traits.pad_id]
+    ids = torch.tensor([known[i * 7 % len(known)] for i in range(sum(TRIED))], device=device)
+    return list(ids.split(TRIED))
+
+
+def _run(model: PreTrainedModel, traits: Traits, inputs: dict[str, Any]) -> dict[str, torch.Tensor]:
+    with torch.inference_mode():
+        flags = quiet_flags(traits.parameters, output_hidden_states=traits.n_hidden_states > 0)
+        outputs = run_model(model, {**inputs, **flags})
+    states = [outputs.last_hidden_state, *(outputs.get("hidden_states") or [])]
+    given = {f"states {i}": layer[0] for i, layer in enumerate(states)}
+    if traits.pooler_width:
+        given["pooler"] = outputs.pooler_output
+    return given
+
+
+def _equal(expected: list[dict[str, torch.Tensor]], given: dict[str, torch.Tensor]) -> bool:
+    for name, values in given.items():
+        alone = torch.cat([row[name] for row in expected])
+        if alone.shape != values.shape:
+            return False
+        if not (alone - values).abs().max() <= TOLERANCE * alone.abs().max():
+            return False
+    return True
