@@ -7,6 +7,7 @@ import json
 import numpy
 import pytest
 import torch
+from builders import build_wordpieces
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import MAX_LENGTH
@@ -244,3 +245,24 @@ def test_config_on_disk_does_not_name_the_attention(checkpoint, tmp_path):
     assert json.loads(text)["max_position_embeddings"] == MAX_LENGTH
     # The probe leaves no trace in what the layer says of its model.
     assert get_traits(model).width == json.loads(text)["hidden_size"]
+
+
+@pytest.mark.parametrize("is_train", [False, True])
+def test_inputs_without_wordpieces(checkpoint, is_train):
+    """As from a tokenizer that adds no boundary pieces, of an empty text."""
+    model = load(checkpoint("bert"))
+    ids = [5, 6, 7, 8, 9]
+    full = build_wordpieces([3, 2], ids=ids)
+    holes = build_wordpieces([0, 3, 0, 0, 2, 0], ids=ids)
+    nothing = build_wordpieces([0, 0], ids=[])
+    outputs, backprop = model([holes, nothing, full], is_train=is_train)
+    assert outputs[0].last_hidden_state == pytest.approx(outputs[2].last_hidden_state, abs=1e-5)
+    assert outputs[0].pooler_output[[1, 4]] == pytest.approx(outputs[2].pooler_output, abs=1e-5)
+    assert not outputs[0].pooler_output[[0, 2, 3, 5]].any()
+    assert outputs[1].pooler_output.tolist() == [[0.0] * outputs[1].pooler_output.shape[1]] * 2
+    assert backprop(outputs) == []
+    assert all(
+        w.grad is None or w.grad.isfinite().all() for w in get_shim(model)._model.parameters()
+    )
+    (alone,) = model.predict([nothing])
+    assert alone.last_hidden_state.shape == (0, model.get_dim("nO"))

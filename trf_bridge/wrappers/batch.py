@@ -85,9 +85,10 @@ class Batch:
     def take_unpadded(self, indices: Array) -> Subbatch:
         """Lay some of the inputs one after another.
 
-        indices (int64, (n,)): Which inputs.
+        indices (int64, (n,)): Which inputs. Those without wordpieces are left out.
         RETURNS (Subbatch): The inputs in one row.
         """
+        indices = indices[self.run_lengths[indices] > 0]
         lengths = self.run_lengths[indices]
         starts = (numpy.cumsum(self.run_lengths) - self.run_lengths)[indices]
         shifts = starts - (numpy.cumsum(lengths) - lengths)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 from thinc.api import Model, xp2torch
 
 from .. import errors
 from ..types import Activations, Wordpieces
-from .batch import Subbatch, make_batch
+from .batch import Batch, Subbatch, make_batch
 from .outputs import GradientBuffer, OutputBuffer, SubbatchTensors
 from .shim import TransformerShim
-from .subbatch import MAX_PADDING, make_subbatches, validate_words_per_batch
+from .subbatch import make_subbatches, validate_words_per_batch
 from .traits import Traits, quiet_flags
 
 InT = Sequence[Wordpieces]
@@ -136,12 +136,7 @@ def forward(
     kept = {name: model.attrs[f"output_{name}"] for name in ("hidden_states", "attentions")}
     outputs = OutputBuffer(batch, traits, shim.device, **kept)
     steps = []
-    unpadded = shim.first_position is not None
-    max_padding = math.inf if unpadded else MAX_PADDING
-    for indices in make_subbatches(
-        batch.run_lengths, model.attrs["words_per_batch"], max_padding=max_padding
-    ):
-        subbatch = batch.take_unpadded(indices) if unpadded else batch.take(indices, traits.pad_id)
+    for subbatch in _subbatches(model, batch):
         inputs = _model_inputs(model, subbatch, traits)
         if is_train and shim.trainable:
             given, backprop_subbatch = shim.begin_update(inputs, model.attrs["dropout_rate"])
@@ -162,6 +157,19 @@ def forward(
         return []
 
     return outputs.split(), backprop
+
+
+def _subbatches(model: Model[InT, OutT], batch: Batch) -> Iterator[Subbatch]:
+    """Cut a batch, with padding or, where the model can do without, none."""
+    words_per_batch = model.attrs["words_per_batch"]
+    if get_shim(model).first_position is None:
+        for indices in make_subbatches(batch.run_lengths, words_per_batch):
+            yield batch.take(indices, get_traits(model).pad_id)
+    else:
+        for indices in make_subbatches(batch.run_lengths, words_per_batch, max_padding=math.inf):
+            subbatch = batch.take_unpadded(indices)
+            if subbatch.indices.size:
+                yield subbatch
 
 
 def _model_inputs(model: Model[InT, OutT], subbatch: Subbatch, traits: Traits) -> dict[str, Any]:

@@ -43,7 +43,8 @@ class OutputBuffer:
         self.hidden_states: torch.Tensor | None = None
         self.attentions: list[Any] | None = None
         if traits.pooler_width:
-            self.pooler_output = torch.empty((n_inputs, traits.pooler_width), device=device)
+            # Zeros for an input without wordpieces, which need not be run.
+            self.pooler_output = torch.zeros((n_inputs, traits.pooler_width), device=device)
         if hidden_states:
             shape = (traits.n_hidden_states, n_rows, traits.width)
             self.hidden_states = torch.empty(shape, device=device)
