@@ -17,6 +17,7 @@ SETTINGS = {
     "words_per_batch",
     "overflow",
     "stride",
+    "split_special_tokens",
     "output_hidden_states",
     "output_attentions",
     "precision",

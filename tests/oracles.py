@@ -27,7 +27,10 @@ class Sentence(NamedTuple):
 
 
 def plain_sentences(doc: Any, tokenizer: Any, max_length: int | None = None) -> list[Sentence]:
-    """Tokenize the text of each sentence as a user of transformers would."""
+    """Tokenize the text of each sentence as a user of transformers would.
+
+    What looks like a special token in the text is text.
+    """
     if not len(doc):
         return []
     sents = list(doc.sents) if doc.has_annotation("SENT_START") else [doc[:]]
@@ -36,11 +39,18 @@ def plain_sentences(doc: Any, tokenizer: Any, max_length: int | None = None) -> 
         start = sent.start_char
         options = {} if max_length is None else {"truncation": True, "max_length": max_length}
         encoded = tokenizer(
-            sent.text, return_offsets_mapping=True, return_special_tokens_mask=True, **options
+            sent.text,
+            split_special_tokens=True,
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+            **options,
         )
         boundary = [bool(flag) for flag in encoded["special_tokens_mask"]]
         offsets = [(a + start, b + start) for a, b in encoded["offset_mapping"]]
-        cut = max_length is not None and len(tokenizer(sent.text)["input_ids"]) > max_length
+        cut = False
+        if max_length is not None:
+            whole = tokenizer(sent.text, split_special_tokens=True)["input_ids"]
+            cut = len(whole) > max_length
         ends = [b for (_, b), edge in zip(offsets, boundary, strict=True) if not edge]
         found.append(
             Sentence(

@@ -138,6 +138,11 @@ def test_input_of_which_everything_was_cut_has_no_tokens():
     assert align_one("a b", [(0, 1), (2, 3)], inputs).tolist() == [[], []]
 
 
+def test_span_that_reaches_out_of_its_text_is_brought_back_into_it():
+    tokens = [(0, 1), (2, 3)]
+    assert links_of("a b", tokens, [(-9, 1), (2, 99), (50, 60), (2, 0)]) == [[0], [1, 2, 3]]
+
+
 # Against the oracle
 
 

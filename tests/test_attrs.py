@@ -256,10 +256,11 @@ def assert_same_attributes(one, two):
     assert one[1]._.trf_word_pieces_ == two[1]._.trf_word_pieces_ if len(one) > 1 else True
 
 
-@pytest.fixture(params=["short", "windows", "empty"])
+@pytest.fixture(params=["short", "windows", "empty", "line break"])
 def any_doc(request, pipeline):
     nlp = pipeline("bert", overflow="window", **ALL)
-    return nlp({"short": TEXT, "windows": TEXT * 9, "empty": ""}[request.param])
+    given = {"short": TEXT, "windows": TEXT * 9, "empty": "", "line break": "\n"}
+    return nlp(given[request.param])
 
 
 @pytest.mark.filterwarnings("ignore:.*W109")

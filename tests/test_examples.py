@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy
+import oracles
 import pytest
 import spacy
 from spacy.cli import app
@@ -307,6 +308,94 @@ def test_thinc_tagger_is_typed() -> None:
     command = [sys.executable, "-m", "mypy", "examples/thinc_tagger.py"]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout + found.stderr
+
+
+def compare(*args: object) -> None:
+    example("compare_wordpieces").main([str(arg) for arg in args])
+
+
+def cells_of(table: str) -> list[list[str]]:
+    """Cells of a printed table, cut where its divider says, every character one column wide."""
+    even = table.replace("北", "北_").replace("京", "京_").replace("e\u0301", "é")
+    header, divider, *lines = even.splitlines()
+    edges = [0, *(i + 1 for i, char in enumerate(divider[:-1]) if divider[i : i + 2] == " -")]
+    ends = [*edges[1:], None]
+    return [
+        [line[a:b].replace("_", "").strip() for a, b in zip(edges, ends, strict=True)]
+        for line in [header, *lines]
+    ]
+
+
+def test_compare_wordpieces(
+    checkpoint: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["bert", "roberta", "xlnet"]
+    text = "Anna  isn't\n 北京 cafe\u0301 a"
+    compare(*map(checkpoint, names), "--text", text)
+    table, legend, *_ = capsys.readouterr().out.split("\n\n")
+    header, *tokens, _, boundary, totals = cells_of(table)
+    assert header == ["token", *(checkpoint(name).name for name in names)]
+    words = ["Anna", "␣", "is", "n't", "\\n", "北京", "café", "a"]
+    assert [line[0] for line in tokens] == words
+    assert boundary == ["boundary", "[CLS] [SEP]", "<s> </s>", "<sep> <cls>"]
+    for column, name in enumerate(names, start=1):
+        plain = oracles.load_plain_tokenizer(checkpoint(name))
+        pieces = plain.convert_ids_to_tokens(plain(text, add_special_tokens=False)["input_ids"])
+        shown = [piece for line in tokens for piece in line[column].split()]
+        shared = {piece for piece in shown if piece.endswith("*")}
+        assert [p for i, p in enumerate(shown) if p not in shared or p not in shown[:i]] == [
+            f"{piece}*" if f"{piece}*" in shared else piece for piece in pieces
+        ]
+        assert totals[column] == str(len(plain(text)["input_ids"]))
+    assert legend.startswith("*") == ("*" in table)
+
+
+def test_compare_wordpieces_marks_what_tokens_share(
+    checkpoint: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare(checkpoint("bert"), "--text", "👍🏽")  # two tokens and one unknown wordpiece
+    printed = capsys.readouterr().out
+    assert printed.count("[UNK]*") == 2
+    assert "* belongs to several tokens" in printed
+    compare(checkpoint("bert"), "--text", "a b")
+    assert "*" not in capsys.readouterr().out
+
+
+def test_compare_wordpieces_fits_the_terminal(
+    checkpoint: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    names = ["bert", "roberta", "xlnet", "gpt2", "t5"]
+    compare(*map(checkpoint, names), "--text", "Laced with dreams.")
+    printed = capsys.readouterr().out
+    assert printed.count("token  ") > 1
+    assert printed.count("wordpieces  ") == printed.count("token  ")
+    assert all(len(line) <= 60 for line in printed.splitlines())
+
+
+def test_compare_wordpieces_reads_no_weights(
+    checkpoint: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in checkpoint("gpt2").iterdir():
+        if file.suffix != ".safetensors":
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    compare(tmp_path, "--text", "a")
+    assert tmp_path.name in capsys.readouterr().out
+
+
+def test_compare_wordpieces_without_checkpoints_asks_the_hub() -> None:
+    with pytest.raises(SystemExit, match=r"\[TB002\] .*google-bert/bert-base-uncased") as error:
+        compare()
+    assert "\n" not in str(error.value)
+
+
+def test_compare_wordpieces_of_a_text_without_tokens(
+    checkpoint: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare(checkpoint("gpt2"), "--text", "")
+    assert cells_of(capsys.readouterr().out.strip())[-1] == ["wordpieces", "0"]
 
 
 def test_quickstart(

@@ -385,7 +385,8 @@ def test_config_of_a_saved_pipeline_is_complete(pipeline, saved, checkpoint):
     assert config["nlp"]["pipeline"] == ["sentencizer", "trf_wordpiecer", "trf_tok2vec"]
     wordpiecer, tok2vec = (config["components"][n] for n in ("trf_wordpiecer", "trf_tok2vec"))
     assert set(wordpiecer) >= {
-        *["factory", "trf_name", "revision", "overflow", "stride", "trust_remote_code"]
+        *["factory", "trf_name", "revision", "overflow", "stride"],
+        *["split_special_tokens", "trust_remote_code"],
     }
     assert set(tok2vec["model"]) >= {
         *["@architectures", "trf_name", "revision", "words_per_batch", "precision"],

@@ -7,15 +7,13 @@ import random
 from functools import cache
 from pathlib import Path
 
-import numpy
-import oracles
 import pytest
 import spacy
 from locations import SHARED
+from promises import check
 from spacy.tokens import Doc
+from strategies import HOSTILE, LONG_WORDS
 
-from trf_bridge.align import apply_alignment
-from trf_bridge.pipes.records import get_alignment, get_wordpieces
 from trf_bridge.pipes.wordpiecer import TrfWordpiecer
 from trf_bridge.wrappers.tokenizer import WordpieceTokenizer
 
@@ -23,6 +21,7 @@ pytestmark = [pytest.mark.shared, pytest.mark.slow]
 
 DATA = SHARED / "data"
 N_TEXTS = 30  # of each source; the oracle looks at every pair
+NO_LIMIT = 1_000_000
 
 TOKENIZERS = {
     "bert-base-uncased": "BertTokenizerFast",
@@ -85,32 +84,17 @@ def treebank(name):
     return random.Random(0).sample(sentences, N_TEXTS)
 
 
+@cache
+def load_wordpieces(name):
+    return WordpieceTokenizer(
+        load_tokenizer(name), max_length=NO_LIMIT, overflow="truncate", stride=0
+    )
+
+
 def make_wordpiecer(name, vocab):
     wordpiecer = TrfWordpiecer(vocab)
-    wordpiecer._tokenizer = WordpieceTokenizer(
-        load_tokenizer(name), max_length=None, overflow="truncate", stride=0
-    )
+    wordpiecer._tokenizer = load_wordpieces(name)
     return wordpiecer
-
-
-def check(doc, tokenizer):
-    """Everything that section 4 of the design asks for, of one Doc with wordpieces."""
-    sentences = oracles.plain_sentences(doc, tokenizer)
-    pieces, alignment = get_wordpieces(doc), get_alignment(doc)
-    assert pieces.ids.tolist() == [i for s in sentences for i in s.ids]
-    links = oracles.align_doc(doc, sentences)
-    assert alignment.tolist() == links
-    if not len(doc):
-        return
-    assert set(alignment.rows.tolist()) == set(range(len(pieces)))
-    rng = numpy.random.default_rng(0)
-    ops = spacy.util.get_current_ops()
-    x = rng.normal(size=(len(pieces), 3))
-    y = rng.normal(size=(len(doc), 3))
-    (rows,), backprop = apply_alignment(ops, alignment, [x])
-    (d_x,) = backprop([y])
-    numpy.testing.assert_allclose(rows.sum(axis=0), x.sum(axis=0), rtol=1e-5, atol=1e-5)
-    numpy.testing.assert_allclose((rows * y).sum(), (x * d_x).sum(), rtol=1e-12, atol=1e-12)
 
 
 def make_nlp(lang):
@@ -133,6 +117,53 @@ def test_paragraphs_in_many_languages(name, lang):
     nlp = make_nlp(lang)
     wordpiecer = make_wordpiecer(name, nlp.vocab)
     for doc in wordpiecer.pipe(nlp.pipe(paragraphs(lang)[:6])):
+        check(doc, load_tokenizer(name))
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_hostile_texts(name):
+    nlp = make_nlp("en")
+    wordpiecer = make_wordpiecer(name, nlp.vocab)
+    among_others = [f"A{text}b. {text} [SEP]" for text in HOSTILE.values()]
+    for doc in wordpiecer.pipe(nlp.pipe([*HOSTILE.values(), *among_others])):
+        check(doc, load_tokenizer(name))
+
+
+@pytest.mark.parametrize("word", LONG_WORDS.values(), ids=list(LONG_WORDS))
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_words_of_ten_thousand_letters(name, word):
+    nlp = make_nlp("xx")
+    doc = Doc(nlp.vocab, words=["a", word, "b"])
+    check(make_wordpiecer(name, nlp.vocab)(doc), load_tokenizer(name))
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_literal_special_tokens_are_text(name):
+    tokenizer = load_tokenizer(name)
+    nlp = make_nlp("xx")
+    text = "A" + "".join(f" {piece} b{piece}c." for piece in tokenizer.all_special_tokens)
+    doc = make_wordpiecer(name, nlp.vocab)(nlp(text))
+    check(doc, tokenizer)
+    assert sum(doc._.trf_boundary) == tokenizer.num_special_tokens_to_add() * len(list(doc.sents))
+
+
+@pytest.mark.parametrize("treebank_name", ["en_ewt", "de_gsd", "zh_gsd"])
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_retokenized_treebanks(name, treebank_name):
+    """Neighbours merged as entities are, and long words split as compounds are."""
+    nlp = make_nlp("xx")
+    wordpiecer = make_wordpiecer(name, nlp.vocab)
+    chosen = random.Random(1)
+    for words, spaces in treebank(treebank_name)[:15]:
+        doc = wordpiecer(Doc(nlp.vocab, words=words, spaces=spaces))
+        with doc.retokenize() as retokenizer:
+            for start in range(0, len(doc) - 3, 4):
+                retokenizer.merge(doc[start : start + chosen.randint(1, 3)])
+            for token in list(doc)[3::4]:
+                if len(token) > 1:
+                    cut = chosen.randint(1, len(token) - 1)
+                    parts = [token.text[:cut], token.text[cut:]]
+                    retokenizer.split(token, parts, heads=[token, token])
         check(doc, load_tokenizer(name))
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy
 import oracles
 import pytest
+from builders import build_wordpieces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import texts
@@ -31,7 +32,8 @@ def make_tokenizer(plain, *, max_length=None, overflow="truncate", stride=0, **o
 @settings(max_examples=30)
 def test_wordpieces_are_those_of_the_tokenizer(plain, family, max_length, given_texts):
     encoded = make_tokenizer(plain, max_length=max_length).encode(given_texts)
-    options = {} if max_length is None else {"truncation": True, "max_length": max_length}
+    options = {"split_special_tokens": True}
+    options |= {} if max_length is None else {"truncation": True, "max_length": max_length}
     expected = [
         plain(text, return_offsets_mapping=True, return_special_tokens_mask=True, **options)
         for text in given_texts
@@ -47,7 +49,8 @@ def test_wordpieces_are_those_of_the_tokenizer(plain, family, max_length, given_
         assert pieces.type_ids.tolist() == [i for e in expected for i in e["token_type_ids"]]
     else:
         assert pieces.type_ids is None
-    cut = [len(plain(t)["input_ids"]) > (max_length or 10**9) for t in given_texts]
+    whole = [plain(text, split_special_tokens=True)["input_ids"] for text in given_texts]
+    cut = [len(ids) > (max_length or 10**9) for ids in whole]
     assert encoded.cut.tolist() == cut
     assert pieces.runs is None
     assert pieces.ids.dtype == pieces.offsets.dtype == pieces.lengths.dtype == numpy.int32
@@ -59,9 +62,8 @@ def test_wordpieces_are_those_of_the_tokenizer(plain, family, max_length, given_
 def test_strings_are_those_of_the_vocabulary(plain, family, given_texts):
     tokenizer = make_tokenizer(plain)
     ids = tokenizer.encode(given_texts).wordpieces.ids
-    joined = tokenizer.join_strings(ids)
-    strings = joined.split("\0") if len(ids) else []
-    assert strings == plain.convert_ids_to_tokens(ids.tolist())
+    pieces = build_wordpieces([len(ids)], ids=ids, joined=tokenizer.join_strings(ids))
+    assert pieces.strings == plain.convert_ids_to_tokens(ids.tolist())
 
 
 def test_span_ends_where_a_text_was_cut(checkpoint):

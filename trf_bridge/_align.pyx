@@ -20,24 +20,27 @@ ctypedef fused floating:
 def trim_spans(list texts, const int[::1] n_pieces, const int[:, ::1] spans, int[:, ::1] out):
     """Move the ends of each span inwards past white space, unless it holds nothing else.
 
+    A span that reaches out of its text is brought back into it first: reading there is not safe.
+
     texts (list of str, (n_docs,)): The texts that the spans point into.
     n_pieces ((n_docs,)): How many of the spans belong to each text.
     spans ((n_wp, 2)): Character start and end.
     out ((n_wp, 2)): Receives the trimmed spans.
     """
     cdef Py_ssize_t i, piece = 0, stop
-    cdef int start, end
+    cdef int first, start, end, n_chars
     cdef str text
     for i in range(len(texts)):
         text = texts[i]
+        n_chars = <int>len(text)
         stop = piece + n_pieces[i]
         while piece < stop:
-            start = spans[piece, 0]
-            end = spans[piece, 1]
+            start = first = min(max(spans[piece, 0], 0), n_chars)
+            end = min(max(spans[piece, 1], start), n_chars)
             while start < end and Py_UNICODE_ISSPACE(PyUnicode_READ_CHAR(text, start)):
                 start += 1
             if start == end:  # nothing but white space, or empty: as it was
-                start = spans[piece, 0]
+                start = first
             else:
                 while Py_UNICODE_ISSPACE(PyUnicode_READ_CHAR(text, end - 1)):
                     end -= 1

@@ -108,6 +108,11 @@ TB027 = (
     "[TB027] The listener of '{name}' was given the width {got}, and the transformer is {expected} "
     "wide. Leave width out: it is taken from the transformer."
 )
+TB039 = (
+    "[TB039] A text has {code}, half of a surrogate pair, at character {place}: it is no valid "
+    "Unicode and can't be cut into wordpieces. Where bytes were decoded with "
+    "errors='surrogateescape' or 'surrogatepass', decode them with errors='replace' instead."
+)
 
 # Warnings
 TB101 = (

@@ -38,7 +38,8 @@ class Wordpieces:
     class_rows (int32, (n_inputs,)): The class token of each input, such as `[CLS]`; -1 where the
         tokenizer has none.
     joined (str): The wordpieces as the vocabulary writes them, with marks such as `##`, `Ġ` or `▁`,
-        separated by NUL; one string takes a tenth of the memory of a list.
+        each through `escape_piece`, separated by NUL; one string takes a tenth of the memory of a
+        list.
     runs (Runs): For an input in overlapping windows: what each window reads. None where every
         input reads exactly its own wordpieces.
     """
@@ -59,7 +60,10 @@ class Wordpieces:
     @property
     def strings(self) -> list[str]:
         """RETURNS (list of str, (n_wp,)): The wordpieces as the vocabulary writes them."""
-        return self.joined.split("\0") if len(self) else []
+        if not len(self):
+            return []
+        pieces = self.joined.split("\0")
+        return [_unescape(piece) for piece in pieces] if "\\" in self.joined else pieces
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,19 @@ class Activations:
             hidden_states=_copy(self.hidden_states),
             attentions=None if self.attentions is None else [a.copy() for a in self.attentions],
         )
+
+
+def escape_piece(piece: str) -> str:
+    """Write a wordpiece so that NUL can separate it from others: some vocabularies have a NUL.
+
+    piece (str): A wordpiece.
+    RETURNS (str): The same without NUL.
+    """
+    return piece.replace("\\", "\\\\").replace("\0", "\\0")
+
+
+def _unescape(piece: str) -> str:
+    return "\\".join([part.replace("\\0", "\0") for part in piece.split("\\\\")])
 
 
 def _copy(array: Array | None) -> Array | None:

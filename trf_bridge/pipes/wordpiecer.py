@@ -45,6 +45,7 @@ TOKENIZER = "tokenizer"
         "revision": None,
         "overflow": "truncate",
         "stride": 128,
+        "split_special_tokens": True,
         "trust_remote_code": False,
     },
 )
@@ -55,6 +56,7 @@ def make_trf_wordpiecer(
     revision: str | None,
     overflow: str,
     stride: int,
+    split_special_tokens: bool,
     trust_remote_code: bool,
 ) -> TrfWordpiecer:
     """Make the component for a pipeline.
@@ -67,6 +69,10 @@ def make_trf_wordpiecer(
     overflow (str): What becomes of a sentence past the model's maximum length: "truncate" cuts it,
         "window" reads it in overlapping windows.
     stride (int): Wordpieces that neighbouring windows share; at most half a window.
+    split_special_tokens (bool): Whether a special token that is written out in a text, such as
+        "[SEP]", is cut like any other text. False where texts hold markers that were added to the
+        vocabulary as special tokens: each stands for itself then, as in a plain call of the
+        Hugging Face tokenizer. In both cases it belongs to the tokens that it overlaps.
     trust_remote_code (bool): Run code that the checkpoint brings with it.
     RETURNS (TrfWordpiecer): The component.
     RAISES (ValueError, TypeError): TB008, TB009.
@@ -78,6 +84,7 @@ def make_trf_wordpiecer(
         revision=revision,
         overflow=overflow,
         stride=stride,
+        split_special_tokens=split_special_tokens,
         trust_remote_code=trust_remote_code,
     )
 
@@ -94,6 +101,7 @@ class TrfWordpiecer(Pipe):
         revision: str | None = None,
         overflow: str = "truncate",
         stride: int = 128,
+        split_special_tokens: bool = True,
         trust_remote_code: bool = False,
     ) -> None:
         """Make the component; see `make_trf_wordpiecer` for the options.
@@ -108,6 +116,7 @@ class TrfWordpiecer(Pipe):
         self.revision = revision
         self.overflow = overflow
         self.stride = stride
+        self.split_special_tokens = split_special_tokens
         self.trust_remote_code = trust_remote_code
         self._tokenizer: WordpieceTokenizer | None = None
         install_extensions()
@@ -309,6 +318,7 @@ class TrfWordpiecer(Pipe):
             max_length=limit,
             overflow=self.overflow,
             stride=self.stride,
+            split_special_tokens=self.split_special_tokens,
             type_ids=type_ids,
         )
 

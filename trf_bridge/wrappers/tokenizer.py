@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 
 from .. import errors
-from ..types import Array, Runs, Wordpieces
+from ..types import Array, Runs, Wordpieces, escape_piece
 from .forking import tokenize_alone_in_forks
 from .windows import Window, cut_windows
 
@@ -57,6 +58,7 @@ class WordpieceTokenizer:
         overflow: str,
         stride: int,
         type_ids: bool | None = None,
+        split_special_tokens: bool = True,
     ) -> None:
         """Set the tokenizer up.
 
@@ -66,7 +68,10 @@ class WordpieceTokenizer:
         overflow (str): "truncate" or "window".
         stride (int): Wordpieces that neighbouring windows share; at most half of a window.
         type_ids (bool): Whether the model reads type ids; None to ask the tokenizer.
-        RAISES (ValueError): TB004 for a tokenizer that gives no character offsets.
+        split_special_tokens (bool): Whether a special token that is written out in a text, such as
+            "[SEP]", is cut like any other text, or stands for itself.
+        RAISES (ValueError): TB004 for a tokenizer that gives no character offsets, or one that runs
+            Python code and so cannot be copied.
         """
         if not getattr(tokenizer, "is_fast", False):
             reason = "it is a slow tokenizer, which gives no character offsets"
@@ -77,9 +82,11 @@ class WordpieceTokenizer:
         self.type_ids = (
             "token_type_ids" in tokenizer.model_input_names if type_ids is None else type_ids
         )
-        self._backend = copy.deepcopy(tokenizer.backend_tokenizer)
+        self.split_special_tokens = split_special_tokens
+        self._backend = _copy_backend(tokenizer)
         self._backend.no_padding()
         self._backend.no_truncation()
+        self._backend.encode_special_tokens = split_special_tokens
         self.class_id = self._find_class_id()
         self._overlap = 0
         if max_length is not None:
@@ -93,8 +100,14 @@ class WordpieceTokenizer:
 
         texts (sequence of str, (n_texts,)): The raw texts, not cut into words.
         RETURNS (Encoded): The wordpieces of all of them.
+        RAISES (ValueError): TB039 for a text with half of a surrogate pair.
         """
-        encodings = self._backend.encode_batch(list(texts))
+        texts = list(texts)
+        try:
+            encodings = self._backend.encode_batch(texts)
+        except TypeError:
+            _refuse_lone_surrogates(texts)
+            raise
         cut = numpy.asarray([self._is_cut(encoding) for encoding in encodings], dtype="bool")
         if cut.any() and self.overflow == "window":
             return self._encode_windows(encodings, cut, texts)
@@ -120,7 +133,8 @@ class WordpieceTokenizer:
         """Look wordpieces up in the vocabulary.
 
         ids (int, (n_wp,)): Their ids.
-        RETURNS (str): The wordpieces as the vocabulary writes them, separated by NUL.
+        RETURNS (str): The wordpieces as the vocabulary writes them, each through
+            `escape_piece`, separated by NUL.
         """
         strings = self._strings
         return "\0".join([strings[i] for i in ids.tolist()])
@@ -130,7 +144,7 @@ class WordpieceTokenizer:
         vocabulary = self._backend.get_vocab(with_added_tokens=True)
         strings = [""] * (max(vocabulary.values(), default=-1) + 1)
         for string, i in vocabulary.items():
-            strings[i] = string
+            strings[i] = escape_piece(string)
         return strings
 
     def _find_class_id(self) -> int | None:
@@ -188,6 +202,24 @@ def validate_overflow(overflow: str) -> None:
         raise ValueError(
             errors.TB008.format(field="overflow", got=repr(overflow), expected=expected)
         )
+
+
+def _copy_backend(tokenizer: PreTrainedTokenizerBase) -> Any:
+    try:
+        return copy.deepcopy(tokenizer.backend_tokenizer)
+    except Exception as error:  # tokenizers raises nothing more precise
+        reason = f"it can't be copied or saved: {error}"
+        raise ValueError(
+            errors.TB004.format(trf_name=tokenizer.name_or_path, reason=reason)
+        ) from error
+
+
+def _refuse_lone_surrogates(texts: Sequence[str]) -> None:
+    halves = re.compile("[\ud800-\udfff]")
+    found = next(filter(None, (halves.search(t) for t in texts if isinstance(t, str))), None)
+    if found is not None:
+        code = f"U+{ord(found.group()):04X}"
+        raise ValueError(errors.TB039.format(code=code, place=found.start()))
 
 
 def _class_rows(ids: Array, boundary: Array, lengths: Array, class_id: int | None) -> Array:
