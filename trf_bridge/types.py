@@ -25,7 +25,7 @@ class Runs(NamedTuple):
 class Wordpieces:
     """The wordpieces of one Doc, input after input.
 
-    An input is what the model reads at once: a sentence, or a window of a long one.
+    An input is what the model reads at once: a sentence, a pair of texts, or a window of either.
 
     ids (int32, (n_wp,)): Index of each wordpiece in the model's vocabulary.
     type_ids (int32, (n_wp,)): Segment of each wordpiece; None where the tokenizer gives none,
@@ -41,6 +41,9 @@ class Wordpieces:
         separated by NUL; one string takes a tenth of the memory of a list.
     runs (Runs): For an input in overlapping windows: what each window reads. None where every
         input reads exactly its own wordpieces.
+    segments (int32, (n_inputs, 3, 2)): For a pair of texts: the characters of `doc.text` that each
+        input covers of the first text, of the separator and of the second. None where the Doc is
+        no pair.
     """
 
     ids: Array
@@ -52,6 +55,7 @@ class Wordpieces:
     class_rows: Array
     joined: str = ""
     runs: Runs | None = None
+    segments: Array | None = None
 
     def __len__(self) -> int:
         return int(self.ids.shape[0])

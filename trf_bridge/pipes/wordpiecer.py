@@ -28,7 +28,7 @@ from ..wrappers.loading import (
 from ..wrappers.shim import FORMAT, check_format
 from ..wrappers.tokenizer import WordpieceTokenizer, validate_overflow
 from .attrs import install_extensions
-from .cutting import cut_docs
+from .pairs import cut_docs_and_pairs, find_pairs, validate_separator
 from .records import set_wordpieces
 from .sentences import prediction_spans, sentence_spans, updating_examples
 from .storage import replacing
@@ -45,6 +45,7 @@ TOKENIZER = "tokenizer"
         "revision": None,
         "overflow": "truncate",
         "stride": 128,
+        "separator": None,
         "trust_remote_code": False,
     },
 )
@@ -55,6 +56,7 @@ def make_trf_wordpiecer(
     revision: str | None,
     overflow: str,
     stride: int,
+    separator: str | None,
     trust_remote_code: bool,
 ) -> TrfWordpiecer:
     """Make the component for a pipeline.
@@ -67,9 +69,11 @@ def make_trf_wordpiecer(
     overflow (str): What becomes of a sentence past the model's maximum length: "truncate" cuts it,
         "window" reads it in overlapping windows.
     stride (int): Wordpieces that neighbouring windows share; at most half a window.
+    separator (str): Text of the token that parts a Doc into a pair of texts, such as "|||"; None
+        for none. A Doc's own `doc._.trf_separator` goes before.
     trust_remote_code (bool): Run code that the checkpoint brings with it.
     RETURNS (TrfWordpiecer): The component.
-    RAISES (ValueError, TypeError): TB008, TB009.
+    RAISES (ValueError, TypeError): TB008, TB009, TB037.
     """
     return TrfWordpiecer(
         nlp.vocab,
@@ -78,6 +82,7 @@ def make_trf_wordpiecer(
         revision=revision,
         overflow=overflow,
         stride=stride,
+        separator=separator,
         trust_remote_code=trust_remote_code,
     )
 
@@ -94,20 +99,23 @@ class TrfWordpiecer(Pipe):
         revision: str | None = None,
         overflow: str = "truncate",
         stride: int = 128,
+        separator: str | None = None,
         trust_remote_code: bool = False,
     ) -> None:
         """Make the component; see `make_trf_wordpiecer` for the options.
 
-        RAISES (ValueError, TypeError): TB008, TB009.
+        RAISES (ValueError, TypeError): TB008, TB009, TB037.
         """
         validate_overflow(overflow)
         _validate_stride(stride)
+        validate_separator(separator)
         self.vocab = vocab
         self.name = name
         self.trf_name = trf_name
         self.revision = revision
         self.overflow = overflow
         self.stride = stride
+        self.separator = separator
         self.trust_remote_code = trust_remote_code
         self._tokenizer: WordpieceTokenizer | None = None
         install_extensions()
@@ -162,15 +170,16 @@ class TrfWordpiecer(Pipe):
 
         docs (sequence of Doc, (n_docs,)): The Docs.
         RETURNS (list of Wordpieces, (n_docs,)): The wordpieces of each.
-        RAISES (ValueError): TB010.
-        WARNS: TB101, once, where something is cut off.
+        RAISES (ValueError, TypeError): TB009, TB010, TB037.
+        WARNS: TB101 where something is cut off; TB106 for separators that are not what they seem.
         """
         examples = updating_examples(docs, self)
         if examples is None:
             spans = [sentence_spans(doc) for doc in docs]
         else:  # as an annotating component: what its own update would see, and prediction will
             spans = prediction_spans(examples, self)
-        return cut_docs(self.tokenizer, docs, spans)
+        pairs = find_pairs(docs, self.separator, examples)
+        return cut_docs_and_pairs(self.tokenizer, docs, spans, pairs)
 
     def set_annotations(self, docs: Iterable[Doc], wordpieces: Iterable[Wordpieces]) -> None:
         """Store the wordpieces on the Docs.
@@ -201,7 +210,9 @@ class TrfWordpiecer(Pipe):
         """
         examples = list(examples)
         docs = [example.predicted for example in examples]
-        self.set_annotations(docs, cut_docs(self.tokenizer, docs, prediction_spans(examples, self)))
+        pairs = find_pairs(docs, self.separator, examples)
+        spans = prediction_spans(examples, self)
+        self.set_annotations(docs, cut_docs_and_pairs(self.tokenizer, docs, spans, pairs))
         return {} if losses is None else losses
 
     def initialize(
