@@ -6,6 +6,7 @@ import pickle
 import random
 import warnings
 from itertools import product
+from pathlib import Path
 
 import numpy
 import oracles
@@ -14,18 +15,22 @@ import spacy
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spacy.cli import app
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from strategies import texts
 from thinc.api import Adam
 from tiny import MAX_LENGTH
 from torch_oracle import PlainTransformer, add_writer, assert_near, get_gradients, plain_backward
+from typer.testing import CliRunner
 
 from trf_bridge.align import align, apply_alignment
 from trf_bridge.pipes.pairs import find_pair
 from trf_bridge.pipes.records import get_alignment, get_wordpieces, token_spans
 from trf_bridge.pipes.wordpiecer import TrfWordpiecer
 from trf_bridge.wrappers.tokenizer import WordpieceTokenizer
+
+CONFIG = Path(__file__).resolve().parents[1] / "examples" / "configs" / "textcat.cfg"
 
 SEP = "|||"
 FIRST = "A man. The tide!"
@@ -587,6 +592,30 @@ def test_trained_pipeline_is_saved_with_its_separator(trained, tmp_path):
     restored = spacy.blank("en").from_config(trained.config).from_bytes(trained.to_bytes())
     assert [doc.cats for doc in restored.pipe(given_texts)] == expected
     assert [doc.cats for doc in trained.pipe(given_texts, n_process=2)] == expected
+
+
+def test_spacy_train_learns_from_pairs(pipeline, tmp_path):
+    pipeline("bert", separator=SEP).to_disk(tmp_path / "source")
+    docs = [example.reference for example in paraphrase_examples(spacy.blank("en"))]
+    DocBin(docs=docs).to_disk(tmp_path / "pairs.spacy")
+    options = {
+        "paths.source": tmp_path / "source",
+        "paths.train": tmp_path / "pairs.spacy",
+        "paths.dev": tmp_path / "pairs.spacy",
+        "training.dropout": 0.0,
+        "training.max_steps": 240,
+        "training.batcher.size": 32,
+        "training.optimizer.learn_rate.initial_rate": 0.01,
+    }
+    arguments = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
+    command = ["train", str(CONFIG), *arguments, "--output", str(tmp_path / "trained")]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    nlp = spacy.load(tmp_path / "trained" / "model-best")
+    assert nlp.meta["performance"]["cats_score"] == 1.0
+    for doc in nlp.pipe(doc.text for doc in docs):
+        first, second = (span.text for span in doc._.trf_segments)
+        assert (doc.cats["same"] > 0.5) == (first == second)
 
 
 def test_separator_can_be_given_when_a_pipeline_is_loaded(pipeline, tmp_path):
