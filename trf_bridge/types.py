@@ -34,7 +34,7 @@ class Wordpieces:
     boundary (bool, (n_wp,)): Pieces that the tokenizer added, such as `[CLS]`.
     lengths (int32, (n_inputs,)): Wordpieces of each input.
     spans (int32, (n_inputs, 2)): Characters of `doc.text` that each input covers. What was cut off
-        past the model's maximum length is not covered.
+        past the model's maximum length is not covered; of a pair, `segments` says so.
     class_rows (int32, (n_inputs,)): The class token of each input, such as `[CLS]`; -1 where the
         tokenizer has none.
     joined (str): The wordpieces as the vocabulary writes them, with marks such as `##`, `Ġ` or `▁`,
