@@ -174,3 +174,59 @@ def run_plain(model: Any, ids: list[int], type_ids: list[int] | None, **flags: b
     if type_ids is not None:
         inputs["token_type_ids"] = torch.tensor([type_ids])
     return model(**inputs, return_dict=True, **flags)
+
+
+class PlainPair(NamedTuple):
+    """The wordpieces of a pair, by a plain call of the Hugging Face tokenizer with two texts.
+
+    sides: 0 or 1 for a piece of that text, None for a boundary piece; offsets count from the start
+    of the Doc; own: for both texts the tokens that were not cut off; separator: its token.
+    """
+
+    ids: list[int]
+    type_ids: list[int] | None
+    offsets: list[tuple[int, int]]
+    sides: list[int | None]
+    own: tuple[list[int], list[int]]
+    separator: int
+
+
+def plain_pair(
+    doc: Any, separator: int, tokenizer: Any, max_length: int | None = None
+) -> PlainPair:
+    """Tokenize the texts on both sides of a token as a user of transformers would."""
+    texts = doc[:separator].text, doc[separator + 1 :].text
+    options = {} if max_length is None else {"truncation": True, "max_length": max_length}
+    encoded = tokenizer(*texts, return_offsets_mapping=True, **options)
+    sides = encoded.sequence_ids(0)
+    starts = (0, doc[separator + 1].idx if separator + 1 < len(doc) else 0)
+    offsets = [
+        pair if side is None else (pair[0] + starts[side], pair[1] + starts[side])
+        for pair, side in zip(encoded["offset_mapping"], sides, strict=True)
+    ]
+    own = []
+    whole = tokenizer(*texts).sequence_ids(0)
+    for side, tokens in enumerate((doc[:separator], doc[separator + 1 :])):
+        ends = [end for (_, end), other in zip(offsets, sides, strict=True) if other == side]
+        cut = whole.count(side) > sides.count(side)
+        kept = max(ends, default=0) if cut else len(doc.text)
+        own.append([token.i for token in tokens if token.idx < kept])
+    type_ids = encoded.get("token_type_ids")
+    return PlainPair(encoded["input_ids"], type_ids, offsets, sides, (own[0], own[1]), separator)
+
+
+def align_pair(doc: Any, pair: PlainPair) -> list[list[int]]:
+    """The wordpieces of each token of a Doc that is a pair."""
+    links: list[list[int]] = [[] for _ in range(len(doc))]
+    tokens = [(token.idx, token.idx + len(token)) for token in doc]
+    everyone = sorted([*pair.own[0], pair.separator, *pair.own[1]])
+    for row, (offset, side) in enumerate(zip(pair.offsets, pair.sides, strict=True)):
+        linked = everyone
+        if side is not None:
+            own = pair.own[side]
+            piece = trim(doc.text, offset)
+            shared = [i for i in own if share_characters(tokens[i], piece)]
+            linked = shared or nearest(tokens, own, piece) or everyone
+        for token in linked:
+            links[token].append(row)
+    return links

@@ -269,6 +269,42 @@ def test_fewshot_without_files(source: Path, capsys: pytest.CaptureFixture[str])
         example("textcat_fewshot").main(["train.jsonl"])
 
 
+def test_pairs(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["tide", "news"]
+    lines = [
+        {"first": one, "second": two, "label": "same" if one == two else "other"}
+        for one in words
+        for two in words
+    ]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    files = [str(tmp_path / "pairs.jsonl")] * 2
+    options = ["--pipeline", str(source), "--epochs", "60", "--learn-rate", "0.01"]
+    options += ["--output", str(tmp_path / "out")]
+    example("textcat_pairs").main([*files, *options])
+    assert "accuracy 100.0% on 4 pairs" in capsys.readouterr().out
+    nlp = spacy.load(tmp_path / "out")
+    for line in lines:
+        cats = nlp(f"{line['first']} ||| {line['second']}").cats
+        assert max(cats, key=cats.__getitem__) == line["label"]
+
+
+def test_pairs_without_files(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pairs = example("textcat_pairs")
+    made = pairs.make_pairs(200, 0, pairs.NAMES)
+    for label, same in [("same", True), ("other", False)]:
+        texts = [text.split(" ||| ") for text, found in made if found == label]
+        assert len(texts) == 100
+        synonyms = dict([*pairs.ACTIONS, *pairs.THINGS])
+        for first, second in texts:
+            name, action, _, thing = first.rstrip(".").split()
+            told = f"The {synonyms[thing]} was {synonyms[action]} by {name}."
+            assert (second == told) == same
+    pairs.main(["--pipeline", str(source), "--epochs", "1"])
+    assert "on 100 pairs" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        pairs.main(["train.jsonl"])
+
+
 def thinc_settings(data: Path, checkpoint: Callable[[str], Path], name: str) -> list[str]:
     files = {part: data / "news" / f"{part}.conllu" for part in ("train", "dev")}
     settings: dict[str, Any] = {f"data.{part}": path for part, path in files.items()}

@@ -7,6 +7,7 @@ import random
 from functools import cache
 from pathlib import Path
 
+import oracles
 import pytest
 import spacy
 from locations import SHARED
@@ -14,6 +15,7 @@ from promises import check
 from spacy.tokens import Doc
 from strategies import HOSTILE, LONG_WORDS
 
+from trf_bridge.pipes.records import get_alignment, get_wordpieces
 from trf_bridge.pipes.wordpiecer import TrfWordpiecer
 from trf_bridge.wrappers.tokenizer import WordpieceTokenizer
 
@@ -91,10 +93,35 @@ def load_wordpieces(name):
     )
 
 
+def contexts_and_questions(lang):
+    path = DATA / "multilingual" / "xquad" / f"xquad.{lang}.json"
+    articles = json.loads(path.read_text(encoding="utf8"))["data"]
+    paragraphs = [p for article in articles for p in article["paragraphs"]]
+    return [
+        (p["context"][:600], p["qas"][0]["question"])
+        for p in random.Random(0).sample(paragraphs, 6)
+    ]
+
+
 def make_wordpiecer(name, vocab):
     wordpiecer = TrfWordpiecer(vocab)
     wordpiecer._tokenizer = load_wordpieces(name)
     return wordpiecer
+
+
+def check_pair(nlp, wordpiecer, first, second, tokenizer, max_length=None):
+    """A pair is what the tokenizer makes of two texts, and aligned as the oracle says."""
+    parts = [nlp.make_doc(first), Doc(nlp.vocab, words=["|||"]), nlp.make_doc(second)]
+    doc = Doc.from_docs([part for part in parts if len(part)], ensure_whitespace=True)
+    doc._.trf_separator = "|||"
+    (at, *_) = [token.i for token in doc if token.text == "|||"]
+    pair = oracles.plain_pair(doc, at, tokenizer, max_length)
+    pieces = get_wordpieces(wordpiecer(doc))
+    assert pieces.ids.tolist() == pair.ids
+    assert pieces.boundary.tolist() == [side is None for side in pair.sides]
+    if pieces.type_ids is not None or pair.type_ids is not None:
+        assert pieces.type_ids.tolist() == pair.type_ids
+    assert get_alignment(doc).tolist() == oracles.align_pair(doc, pair)
 
 
 def make_nlp(lang):
@@ -175,6 +202,39 @@ def test_words_and_spaces_of_treebanks(name, treebank_name):
     docs = [Doc(nlp.vocab, words=words, spaces=spaces) for words, spaces in treebank(treebank_name)]
     for doc in wordpiecer.pipe(docs):
         check(doc, load_tokenizer(name))
+
+
+@pytest.mark.parametrize("lang", ["en", "zh", "ar", "hi", "th", "ru"])
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_pairs_in_many_languages(name, lang):
+    nlp, tokenizer = make_nlp(lang), load_tokenizer(name)
+    wordpiecer = make_wordpiecer(name, nlp.vocab)
+    for context, question in contexts_and_questions(lang):
+        check_pair(nlp, wordpiecer, context, question, tokenizer)
+        check_pair(nlp, wordpiecer, question, context, tokenizer)
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_pairs_of_naughty_strings(name):
+    nlp, tokenizer = make_nlp("en"), load_tokenizer(name)
+    wordpiecer = make_wordpiecer(name, nlp.vocab)
+    strings = [text for text in naughty_strings() if "|||" not in text]
+    for first, second in zip(strings, strings[1:] + strings[:1], strict=True):
+        check_pair(nlp, wordpiecer, first, second, tokenizer)
+
+
+@pytest.mark.filterwarnings("ignore:.*TB101")
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_pairs_that_are_too_long(name):
+    nlp, tokenizer = make_nlp("en"), load_tokenizer(name)
+    for max_length in (20, 41, 90):
+        wordpiecer = TrfWordpiecer(nlp.vocab)
+        wordpiecer._tokenizer = WordpieceTokenizer(
+            tokenizer, max_length=max_length, overflow="truncate", stride=0
+        )
+        for context, question in contexts_and_questions("en"):
+            check_pair(nlp, wordpiecer, context, question, tokenizer, max_length)
+            check_pair(nlp, wordpiecer, context, context[:200], tokenizer, max_length)
 
 
 def test_every_tokenizer_is_a_real_one():

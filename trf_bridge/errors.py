@@ -108,6 +108,10 @@ TB027 = (
     "[TB027] The listener of '{name}' was given the width {got}, and the transformer is {expected} "
     "wide. Leave width out: it is taken from the transformer."
 )
+TB037 = (
+    "[TB037] {field} must be the text of a token, such as '|||', and it is {got} ({got_type}). "
+    "Leave it out, or give None, where there are no pairs of texts."
+)
 TB039 = (
     "[TB039] A text has {code}, half of a surrogate pair, at character {place}: it is no valid "
     "Unicode and can't be cut into wordpieces. Where bytes were decoded with "
@@ -116,7 +120,7 @@ TB039 = (
 
 # Warnings
 TB101 = (
-    "[TB101] {n_tokens} tokens of {n_inputs} sentences lie past the model's maximum of "
+    "[TB101] {n_tokens} tokens of {n_inputs} sentences or pairs lie past the model's maximum of "
     "{max_length} wordpieces; their rows of doc.tensor are zero. Split the text into shorter "
     "sentences, or set overflow = 'window' on trf_wordpiecer."
 )
@@ -124,3 +128,4 @@ TB102 = (
     "[TB102] No gradient reached '{name}': it learns nothing from this batch. {heads} To keep the "
     "transformer as it is on purpose, set freeze = 'all' in its model."
 )
+TB106 = "[TB106] The separator of {n_docs} Docs {problem}. {advice}"

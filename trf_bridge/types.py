@@ -25,7 +25,7 @@ class Runs(NamedTuple):
 class Wordpieces:
     """The wordpieces of one Doc, input after input.
 
-    An input is what the model reads at once: a sentence, or a window of a long one.
+    An input is what the model reads at once: a sentence, a pair of texts, or a window of either.
 
     ids (int32, (n_wp,)): Index of each wordpiece in the model's vocabulary.
     type_ids (int32, (n_wp,)): Segment of each wordpiece; None where the tokenizer gives none,
@@ -34,7 +34,7 @@ class Wordpieces:
     boundary (bool, (n_wp,)): Pieces that the tokenizer added, such as `[CLS]`.
     lengths (int32, (n_inputs,)): Wordpieces of each input.
     spans (int32, (n_inputs, 2)): Characters of `doc.text` that each input covers. What was cut off
-        past the model's maximum length is not covered.
+        past the model's maximum length is not covered; of a pair, `segments` says so.
     class_rows (int32, (n_inputs,)): The class token of each input, such as `[CLS]`; -1 where the
         tokenizer has none.
     joined (str): The wordpieces as the vocabulary writes them, with marks such as `##`, `Ġ` or `▁`,
@@ -42,6 +42,9 @@ class Wordpieces:
         list.
     runs (Runs): For an input in overlapping windows: what each window reads. None where every
         input reads exactly its own wordpieces.
+    segments (int32, (n_inputs, 3, 2)): For a pair of texts: the characters of `doc.text` that each
+        input covers of the first text, of the separator and of the second. None where the Doc is
+        no pair.
     """
 
     ids: Array
@@ -53,6 +56,7 @@ class Wordpieces:
     class_rows: Array
     joined: str = ""
     runs: Runs | None = None
+    segments: Array | None = None
 
     def __len__(self) -> int:
         return int(self.ids.shape[0])

@@ -10,6 +10,7 @@ import numpy
 from .._align import count_links, fill_links, overlap, trim_spans
 from ..types import Array, Wordpieces
 from .boundary import attach_boundary
+from .pairs import find_segments, overlap_segments
 from .weights import share_weights
 
 
@@ -68,8 +69,9 @@ def align(
 
     A token is linked to every wordpiece that it shares a character with, white space at the ends of
     a wordpiece aside. A wordpiece that shares none is linked to the nearest token. A boundary
-    wordpiece is linked to every token of its input. All Docs are aligned in one pass, in time
-    linear in tokens, wordpieces and links.
+    wordpiece is linked to every token of its input. In a pair, the wordpieces of a text are linked
+    to its own tokens alone, and the separator has no more than its share of the boundary pieces.
+    All Docs are aligned in one pass, in time linear in tokens, wordpieces and links.
 
     texts (sequence of str, (n_docs,)): The text of each Doc.
     token_spans (sequence of int32, each (n_tokens, 2)): Character start and end of its tokens.
@@ -89,13 +91,32 @@ def align(
 
     trimmed = numpy.empty_like(offsets)
     trim_spans(list(texts), n_pieces, offsets, trimmed)
+    bounds = numpy.repeat(bounds, n_inputs, axis=0)
+    segments = find_segments(wordpieces)
+    if segments is not None:
+        ranges, owners = overlap_segments(tokens, bounds, segments, trimmed, lengths, boundary)
+        return _links_of_ranges(ranges, owners, n_tokens, n_pieces)
     ranges = numpy.empty_like(offsets)
     covered = numpy.empty_like(spans)
-    overlap(
-        tokens, numpy.repeat(bounds, n_inputs, axis=0), spans, trimmed, lengths, covered, ranges
-    )
+    overlap(tokens, bounds, spans, trimmed, lengths, covered, ranges)
     attach_boundary(ranges, covered, lengths, boundary)
     return _links(ranges, n_tokens, n_pieces)
+
+
+def _links_of_ranges(ranges: Array, owners: Array, n_tokens: Array, n_pieces: Array) -> Alignment:
+    """The same as `_links` where a wordpiece may have several ranges of tokens."""
+    lengths = numpy.zeros(int(n_tokens.sum()), dtype="int32")
+    rows = numpy.empty(count_links(ranges, lengths), dtype="int32")
+    first_rows = numpy.cumsum(n_pieces, dtype="int32") - n_pieces
+    # The kernel counts rows by the place of the range; this is what brings it to the owner's row.
+    shift = numpy.arange(len(owners), dtype="int32") - owners
+    shift += numpy.repeat(first_rows, n_pieces)[owners]
+    cursors = numpy.cumsum(lengths, dtype="int32") - lengths
+    fill_links(ranges, shift, cursors, rows, numpy.empty_like(rows))
+    shares = numpy.bincount(owners, ranges[:, 1] - ranges[:, 0]).astype("int32")
+    doc_rows = numpy.repeat(numpy.repeat(first_rows, n_tokens), lengths)
+    weights = share_weights(shares[rows + doc_rows])
+    return Alignment(rows=rows, lengths=lengths, weights=weights, n_tokens=n_tokens)
 
 
 def _links(ranges: Array, n_tokens: Array, n_pieces: Array) -> Alignment:

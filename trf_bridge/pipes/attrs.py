@@ -11,13 +11,14 @@ import numpy
 from spacy.tokens import Doc, Span, Token
 
 from .. import errors
-from ..types import Activations
+from ..types import Activations, Array
 from .records import (
     get_alignment,
     get_gradient,
     get_outputs,
     get_wordpieces,
     set_outputs,
+    token_spans,
 )
 
 Obj: TypeAlias = Doc | Span | Token
@@ -46,6 +47,8 @@ def install_extensions() -> None:
         Doc.set_extension("trf_outputs", getter=get_outputs, setter=_set_outputs)
     if not Doc.has_extension("trf_segments"):
         Doc.set_extension("trf_segments", getter=get_segments)
+    if not Doc.has_extension("trf_separator"):
+        Doc.set_extension("trf_separator", default=None)
 
 
 def _attributes() -> dict[str, tuple[Callable[..., Any], Callable[..., None] | None]]:
@@ -124,12 +127,28 @@ def get_segments(doc: Doc) -> list[Span]:
     """List what the model reads at once.
 
     doc (Doc): The Doc.
-    RETURNS (list of Span, (n_inputs,)): The tokens of each input; without those that were cut off.
+    RETURNS (list of Span): The tokens of each input (n_inputs,), or of the two texts of a pair
+        (2,), of which any can be empty; without those that were cut off.
     """
     wordpieces = get_wordpieces(doc)
+    segments = None if wordpieces is None else wordpieces.segments
+    if segments is not None and len(segments):
+        return [_segment(doc, segments[:, side]) for side in (0, 2)]
     spans = [] if wordpieces is None else wordpieces.spans.tolist()
     found = [doc.char_span(start, end, alignment_mode="expand") for start, end in spans]
     return [span for span in found if span is not None]
+
+
+def _segment(doc: Doc, chars: Array) -> Span:
+    """The tokens of a text of a pair; chars (n_inputs, 2) is what its windows cover."""
+    tokens = token_spans(doc)
+    covered = chars[chars[:, 0] < chars[:, 1]]
+    if not len(covered):
+        place = int((tokens[:, 0] < chars[0, 0]).sum())
+        return doc[place:place]
+    first, last = covered[:, 0].min(), covered[:, 1].max()
+    inside = numpy.flatnonzero((tokens[:, 0] < last) & (tokens[:, 1] > first))
+    return doc[int(inside[0]) : int(inside[-1]) + 1]
 
 
 def get_output(obj: Obj, name: str) -> Any:

@@ -30,6 +30,7 @@ ALIGNMENT = _key("trf_alignment")
 OUTPUTS = _key("trf_outputs")
 D_OUTPUTS = _key("trf_d_outputs")
 PLACE = _key("trf_place")
+SEPARATOR = _key("trf_separator")
 
 
 def _data(doc: Doc) -> dict[Any, Any]:
@@ -74,6 +75,12 @@ def set_wordpieces(doc: Doc, wordpieces: Wordpieces) -> None:
     _data(doc)[WORDPIECES] = record
     for stale in (ALIGNMENT, OUTPUTS, D_OUTPUTS):
         _data(doc).pop(stale, None)
+
+
+def get_separator(doc: Doc) -> Any:
+    """RETURNS (str): What was set as the text of the token that parts the Doc in two; None where
+    nothing was."""
+    return _data(doc).get(SEPARATOR)
 
 
 def get_alignment(doc: Doc) -> Alignment | None:

@@ -28,7 +28,7 @@ from ..wrappers.loading import (
 from ..wrappers.shim import FORMAT, check_format
 from ..wrappers.tokenizer import WordpieceTokenizer, validate_overflow
 from .attrs import install_extensions
-from .cutting import cut_docs
+from .pairs import cut_docs_and_pairs, find_pairs, validate_separator
 from .records import set_wordpieces
 from .sentences import prediction_spans, sentence_spans, updating_examples
 from .storage import replacing
@@ -46,6 +46,7 @@ TOKENIZER = "tokenizer"
         "overflow": "truncate",
         "stride": 128,
         "split_special_tokens": True,
+        "separator": None,
         "trust_remote_code": False,
     },
 )
@@ -57,6 +58,7 @@ def make_trf_wordpiecer(
     overflow: str,
     stride: int,
     split_special_tokens: bool,
+    separator: str | None,
     trust_remote_code: bool,
 ) -> TrfWordpiecer:
     """Make the component for a pipeline.
@@ -73,9 +75,11 @@ def make_trf_wordpiecer(
         "[SEP]", is cut like any other text. False where texts hold markers that were added to the
         vocabulary as special tokens: each stands for itself then, as in a plain call of the
         Hugging Face tokenizer. In both cases it belongs to the tokens that it overlaps.
+    separator (str): Text of the token that parts a Doc into a pair of texts, such as "|||"; None
+        for none. A Doc's own `doc._.trf_separator` goes before.
     trust_remote_code (bool): Run code that the checkpoint brings with it.
     RETURNS (TrfWordpiecer): The component.
-    RAISES (ValueError, TypeError): TB008, TB009.
+    RAISES (ValueError, TypeError): TB008, TB009, TB037.
     """
     return TrfWordpiecer(
         nlp.vocab,
@@ -85,6 +89,7 @@ def make_trf_wordpiecer(
         overflow=overflow,
         stride=stride,
         split_special_tokens=split_special_tokens,
+        separator=separator,
         trust_remote_code=trust_remote_code,
     )
 
@@ -102,14 +107,16 @@ class TrfWordpiecer(Pipe):
         overflow: str = "truncate",
         stride: int = 128,
         split_special_tokens: bool = True,
+        separator: str | None = None,
         trust_remote_code: bool = False,
     ) -> None:
         """Make the component; see `make_trf_wordpiecer` for the options.
 
-        RAISES (ValueError, TypeError): TB008, TB009.
+        RAISES (ValueError, TypeError): TB008, TB009, TB037.
         """
         validate_overflow(overflow)
         _validate_stride(stride)
+        validate_separator(separator)
         self.vocab = vocab
         self.name = name
         self.trf_name = trf_name
@@ -117,6 +124,7 @@ class TrfWordpiecer(Pipe):
         self.overflow = overflow
         self.stride = stride
         self.split_special_tokens = split_special_tokens
+        self.separator = separator
         self.trust_remote_code = trust_remote_code
         self._tokenizer: WordpieceTokenizer | None = None
         install_extensions()
@@ -171,15 +179,16 @@ class TrfWordpiecer(Pipe):
 
         docs (sequence of Doc, (n_docs,)): The Docs.
         RETURNS (list of Wordpieces, (n_docs,)): The wordpieces of each.
-        RAISES (ValueError): TB010.
-        WARNS: TB101, once, where something is cut off.
+        RAISES (ValueError, TypeError): TB009, TB010, TB037.
+        WARNS: TB101 where something is cut off; TB106 for separators that are not what they seem.
         """
         examples = updating_examples(docs, self)
         if examples is None:
             spans = [sentence_spans(doc) for doc in docs]
         else:  # as an annotating component: what its own update would see, and prediction will
             spans = prediction_spans(examples, self)
-        return cut_docs(self.tokenizer, docs, spans)
+        pairs = find_pairs(docs, self.separator, examples)
+        return cut_docs_and_pairs(self.tokenizer, docs, spans, pairs)
 
     def set_annotations(self, docs: Iterable[Doc], wordpieces: Iterable[Wordpieces]) -> None:
         """Store the wordpieces on the Docs.
@@ -210,7 +219,9 @@ class TrfWordpiecer(Pipe):
         """
         examples = list(examples)
         docs = [example.predicted for example in examples]
-        self.set_annotations(docs, cut_docs(self.tokenizer, docs, prediction_spans(examples, self)))
+        pairs = find_pairs(docs, self.separator, examples)
+        spans = prediction_spans(examples, self)
+        self.set_annotations(docs, cut_docs_and_pairs(self.tokenizer, docs, spans, pairs))
         return {} if losses is None else losses
 
     def initialize(

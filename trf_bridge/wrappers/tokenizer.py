@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import numpy
 from .. import errors
 from ..types import Array, Runs, Wordpieces, escape_piece
 from .forking import tokenize_alone_in_forks
+from .pairs import Pair, encode_pair, read_encoding
 from .windows import Window, cut_windows
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class WordpieceTokenizer:
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.overflow = overflow
+        self.stride = stride
         self.type_ids = (
             "token_type_ids" in tokenizer.model_input_names if type_ids is None else type_ids
         )
@@ -129,6 +131,32 @@ class WordpieceTokenizer:
         )
         return Encoded(wordpieces, numpy.ones_like(n_pieces), n_pieces, cut)
 
+    def encode_pairs(self, pairs: Sequence[Pair]) -> tuple[list[Wordpieces], Array]:
+        """Cut pairs of texts into wordpieces, with the tokenizer's own template for pairs.
+
+        pairs (sequence of Pair, (n_pairs,)): The raw texts.
+        RETURNS (list of Wordpieces, bool (n_pairs,)): The wordpieces of each, without their
+            strings; and whether something was cut off at the model's maximum length.
+        RAISES (ValueError): TB009 for a pair that is too long for a model with next to no room.
+        """
+        # As Hugging Face's tokenizers do when called: with an empty second text, there is no pair.
+        texts = [pair.texts if pair.texts[1] else pair.texts[0] for pair in pairs]
+        encodings = self._uncut_backend.encode_batch(texts)
+        found, cut = [], []
+        for encoding, pair in zip(encodings, pairs, strict=True):
+            pieces, is_cut = encode_pair(
+                read_encoding(encoding, pair),
+                pair,
+                max_length=self.max_length,
+                overflow=self.overflow,
+                stride=self.stride,
+            )
+            type_ids = pieces.type_ids if self.type_ids else None
+            rows = _class_rows(pieces.ids, pieces.boundary, pieces.lengths, self.class_id)
+            found.append(replace(pieces, type_ids=type_ids, class_rows=rows))
+            cut.append(is_cut)
+        return found, numpy.asarray(cut, dtype="bool")
+
     def join_strings(self, ids: Array) -> str:
         """Look wordpieces up in the vocabulary.
 
@@ -138,6 +166,15 @@ class WordpieceTokenizer:
         """
         strings = self._strings
         return "\0".join([strings[i] for i in ids.tolist()])
+
+    @cached_property
+    def _uncut_backend(self) -> Any:
+        """Pairs are cut here: the Rust part would keep each combination of what it cuts off."""
+        if self.max_length is None:
+            return self._backend
+        backend = copy.deepcopy(self._backend)
+        backend.no_truncation()
+        return backend
 
     @cached_property
     def _strings(self) -> list[str]:
