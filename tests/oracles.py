@@ -196,7 +196,10 @@ def plain_pair(
 ) -> PlainPair:
     """Tokenize the texts on both sides of a token as a user of transformers would."""
     texts = doc[:separator].text, doc[separator + 1 :].text
-    options = {} if max_length is None else {"truncation": True, "max_length": max_length}
+    options = {"split_special_tokens": True}
+    whole = tokenizer(*texts, **options).sequence_ids(0)
+    if max_length is not None:
+        options.update(truncation=True, max_length=max_length)
     encoded = tokenizer(*texts, return_offsets_mapping=True, **options)
     sides = encoded.sequence_ids(0)
     starts = (0, doc[separator + 1].idx if separator + 1 < len(doc) else 0)
@@ -205,7 +208,6 @@ def plain_pair(
         for pair, side in zip(encoded["offset_mapping"], sides, strict=True)
     ]
     own = []
-    whole = tokenizer(*texts).sequence_ids(0)
     for side, tokens in enumerate((doc[:separator], doc[separator + 1 :])):
         ends = [end for (_, end), other in zip(offsets, sides, strict=True) if other == side]
         cut = whole.count(side) > sides.count(side)

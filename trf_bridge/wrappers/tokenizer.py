@@ -174,6 +174,7 @@ class WordpieceTokenizer:
             return self._backend
         backend = copy.deepcopy(self._backend)
         backend.no_truncation()
+        backend.encode_special_tokens = self.split_special_tokens  # which a copy has forgotten
         return backend
 
     @cached_property
