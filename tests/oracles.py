@@ -40,7 +40,6 @@ def plain_sentences(doc: Any, tokenizer: Any, max_length: int | None = None) -> 
         options = {} if max_length is None else {"truncation": True, "max_length": max_length}
         encoded = tokenizer(
             sent.text,
-            split_special_tokens=True,
             return_offsets_mapping=True,
             return_special_tokens_mask=True,
             **options,
@@ -49,7 +48,7 @@ def plain_sentences(doc: Any, tokenizer: Any, max_length: int | None = None) -> 
         offsets = [(a + start, b + start) for a, b in encoded["offset_mapping"]]
         cut = False
         if max_length is not None:
-            whole = tokenizer(sent.text, split_special_tokens=True)["input_ids"]
+            whole = tokenizer(sent.text)["input_ids"]
             cut = len(whole) > max_length
         ends = [b for (_, b), edge in zip(offsets, boundary, strict=True) if not edge]
         found.append(
@@ -196,10 +195,8 @@ def plain_pair(
 ) -> PlainPair:
     """Tokenize the texts on both sides of a token as a user of transformers would."""
     texts = doc[:separator].text, doc[separator + 1 :].text
-    options = {"split_special_tokens": True}
-    whole = tokenizer(*texts, **options).sequence_ids(0)
-    if max_length is not None:
-        options.update(truncation=True, max_length=max_length)
+    options = {} if max_length is None else {"truncation": True, "max_length": max_length}
+    whole = tokenizer(*texts).sequence_ids(0)
     encoded = tokenizer(*texts, return_offsets_mapping=True, **options)
     sides = encoded.sequence_ids(0)
     starts = (0, doc[separator + 1].idx if separator + 1 < len(doc) else 0)

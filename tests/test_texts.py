@@ -136,51 +136,44 @@ def literal_text(tokenizer):
     return "A" + "".join(f" {name} b{name}c {name}{name}." for name in names) + "  [SEP]\n"
 
 
-def test_literal_special_tokens_are_text(load, kind):
+@pytest.mark.parametrize("split_special_tokens", [False, True])
+def test_literal_special_tokens_are_text(load, kind, split_special_tokens):
     tokenizer = load(kind)
     text = literal_text(tokenizer)
-    doc = make_wordpiecer(tokenizer)(NLP.make_doc(text))
-    check(doc, tokenizer)
-    assert doc._.trf_word_pieces.tolist() == tokenizer(text, split_special_tokens=True)["input_ids"]
-    # Nothing of the text reaches all tokens, as a boundary piece does.
-    reach = numpy.bincount([row for rows in doc._.trf_alignment for row in rows])
-    boundary = doc._.trf_boundary
-    assert (reach[boundary] == len(doc)).all()
-    assert (reach[~boundary] < len(doc)).all()
-
-
-def test_literal_special_tokens_are_not_read_as_such(load):
-    doc = cut(load("bert"), "a [SEP] b")
-    assert doc._.trf_word_pieces_.count("[SEP]") == 1
-    assert len(doc._.trf_word_pieces) > len(["[CLS]", "a", "[SEP]", "b", "[SEP]"])
-    doc = cut(load("gpt2"), "a<|endoftext|>")
-    assert doc._.trf_word_pieces_[:4] == ["a", "<", "|", "e"]
-
-
-def test_special_tokens_stand_for_themselves_where_asked(load, kind):
-    tokenizer = load(kind)
-    text = literal_text(tokenizer)
-    doc = make_wordpiecer(tokenizer, split_special_tokens=False)(NLP.make_doc(text))
-    plain = tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True)
+    options = {"split_special_tokens": split_special_tokens}
+    doc = make_wordpiecer(tokenizer, **options)(NLP.make_doc(text))
+    plain = tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True, **options)
     assert doc._.trf_word_pieces.tolist() == plain["input_ids"]
     assert doc._.trf_offsets.tolist() == [list(span) for span in plain["offset_mapping"]]
-    assert doc._.trf_boundary.tolist() == [bool(flag) for flag in plain["special_tokens_mask"]]
+    boundary = [bool(flag) for flag in plain["special_tokens_mask"]]
+    assert doc._.trf_boundary.tolist() == boundary
     tokens = [(token.idx, token.idx + len(token)) for token in doc]
-    boundary = doc._.trf_boundary.tolist()
     links = oracles.link_pieces(text, tokens, plain["offset_mapping"], boundary, (0, tokens[-1][1]))
     expected = [[row for row, own in enumerate(links) if i in own] for i in range(len(doc))]
     assert doc._.trf_alignment == expected
+    # Nothing of the text reaches all tokens, as a boundary piece does.
+    reach = numpy.bincount([row for rows in doc._.trf_alignment for row in rows])
+    assert (reach[boundary] == len(doc)).all()
+    assert (reach[~numpy.asarray(boundary)] < len(doc)).all()
 
 
-def test_special_tokens_stand_for_themselves_in_saved_pipelines_too(pipeline, tmp_path):
+def test_special_tokens_are_cut_like_other_text_where_asked(load):
+    doc = make_wordpiecer(load("bert"), split_special_tokens=True)(NLP.make_doc("a [SEP] b"))
+    assert doc._.trf_word_pieces_.count("[SEP]") == 1
+    assert len(doc._.trf_word_pieces) > len(["[CLS]", "a", "[SEP]", "b", "[SEP]"])
+    doc = make_wordpiecer(load("gpt2"), split_special_tokens=True)(NLP.make_doc("a<|endoftext|>"))
+    assert doc._.trf_word_pieces_[:4] == ["a", "<", "|", "e"]
+
+
+def test_saved_pipelines_split_special_tokens_too(pipeline, tmp_path):
     text = "a [MASK] b"
-    nlp = pipeline("bert", split_special_tokens=False)
-    assert nlp(text)._.trf_word_pieces_ == ["[CLS]", "a", "[MASK]", "b", "[SEP]"]
-    assert nlp(text)[1:4]._.trf_word_pieces_ == ["[MASK]"]
+    assert pipeline("bert")(text)._.trf_word_pieces_ == ["[CLS]", "a", "[MASK]", "b", "[SEP]"]
+    assert pipeline("bert")(text)[1:4]._.trf_word_pieces_ == ["[MASK]"]
+    nlp = pipeline("bert", split_special_tokens=True)
+    assert "[MASK]" not in nlp(text)._.trf_word_pieces_
     nlp.to_disk(tmp_path)
     loaded = spacy.load(tmp_path)
     assert loaded(text)._.trf_word_pieces_ == nlp(text)._.trf_word_pieces_
-    assert "[MASK]" not in pipeline("bert")(text)._.trf_word_pieces_
 
 
 # What is no text

@@ -32,8 +32,7 @@ def make_tokenizer(plain, *, max_length=None, overflow="truncate", stride=0, **o
 @settings(max_examples=30)
 def test_wordpieces_are_those_of_the_tokenizer(plain, family, max_length, given_texts):
     encoded = make_tokenizer(plain, max_length=max_length).encode(given_texts)
-    options = {"split_special_tokens": True}
-    options |= {} if max_length is None else {"truncation": True, "max_length": max_length}
+    options = {} if max_length is None else {"truncation": True, "max_length": max_length}
     expected = [
         plain(text, return_offsets_mapping=True, return_special_tokens_mask=True, **options)
         for text in given_texts
@@ -49,7 +48,7 @@ def test_wordpieces_are_those_of_the_tokenizer(plain, family, max_length, given_
         assert pieces.type_ids.tolist() == [i for e in expected for i in e["token_type_ids"]]
     else:
         assert pieces.type_ids is None
-    whole = [plain(text, split_special_tokens=True)["input_ids"] for text in given_texts]
+    whole = [plain(text)["input_ids"] for text in given_texts]
     cut = [len(ids) > (max_length or 10**9) for ids in whole]
     assert encoded.cut.tolist() == cut
     assert pieces.runs is None

@@ -27,9 +27,7 @@ def encode(plain, given_texts, max_length, stride):
 
 
 def content(plain, text):
-    return plain(
-        text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
-    )
+    return plain(text, add_special_tokens=False, return_offsets_mapping=True)
 
 
 def with_boundary(plain, ids):

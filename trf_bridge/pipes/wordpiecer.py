@@ -45,7 +45,7 @@ TOKENIZER = "tokenizer"
         "revision": None,
         "overflow": "truncate",
         "stride": 128,
-        "split_special_tokens": True,
+        "split_special_tokens": False,
         "separator": None,
         "trust_remote_code": False,
     },
@@ -72,9 +72,9 @@ def make_trf_wordpiecer(
         "window" reads it in overlapping windows.
     stride (int): Wordpieces that neighbouring windows share; at most half a window.
     split_special_tokens (bool): Whether a special token that is written out in a text, such as
-        "[SEP]", is cut like any other text. False where texts hold markers that were added to the
-        vocabulary as special tokens: each stands for itself then, as in a plain call of the
-        Hugging Face tokenizer. In both cases it belongs to the tokens that it overlaps.
+        "[SEP]", is cut like any other text. False: it stands for itself, as in a plain call of the
+        Hugging Face tokenizer. In both cases it is part of the text and belongs to the tokens that
+        it overlaps; only what the tokenizer adds to a text is a boundary piece.
     separator (str): Text of the token that parts a Doc into a pair of texts, such as "|||"; None
         for none. A Doc's own `doc._.trf_separator` goes before.
     trust_remote_code (bool): Run code that the checkpoint brings with it.
@@ -106,7 +106,7 @@ class TrfWordpiecer(Pipe):
         revision: str | None = None,
         overflow: str = "truncate",
         stride: int = 128,
-        split_special_tokens: bool = True,
+        split_special_tokens: bool = False,
         separator: str | None = None,
         trust_remote_code: bool = False,
     ) -> None:

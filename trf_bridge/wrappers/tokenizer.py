@@ -59,7 +59,7 @@ class WordpieceTokenizer:
         overflow: str,
         stride: int,
         type_ids: bool | None = None,
-        split_special_tokens: bool = True,
+        split_special_tokens: bool = False,
     ) -> None:
         """Set the tokenizer up.
 
