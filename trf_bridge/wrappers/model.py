@@ -84,7 +84,7 @@ def init(model: Model[InT, OutT], X: InT | None = None, Y: Any = None) -> None:
     """Load the weights of the checkpoint, unless there are weights already.
 
     X, Y: Not needed.
-    RAISES (ValueError): TB001, TB002, TB003, TB012, TB013, TB016.
+    RAISES (ValueError): TB001, TB002, TB003, TB012, TB013, TB016, TB019, TB030.
     """
     shim = get_shim(model)
     if not shim.loaded:
@@ -135,7 +135,9 @@ def forward(
     kept = {name: model.attrs[f"output_{name}"] for name in ("hidden_states", "attentions")}
     outputs = OutputBuffer(batch, traits, shim.device, **kept)
     steps = []
-    for indices in make_subbatches(batch.run_lengths, model.attrs["words_per_batch"]):
+    for indices in make_subbatches(
+        batch.run_lengths, model.attrs["words_per_batch"], padded=traits.padded
+    ):
         subbatch = batch.take(indices, traits.pad_id)
         inputs = _model_inputs(model, subbatch, traits)
         if is_train and shim.trainable:
@@ -162,10 +164,9 @@ def forward(
 def _model_inputs(model: Model[InT, OutT], subbatch: Subbatch, traits: Traits) -> dict[str, Any]:
     """Arguments for the forward of the Hugging Face model, those that it takes."""
     device = get_shim(model).device
-    inputs = {
-        "input_ids": xp2torch(subbatch.ids, device=device),
-        "attention_mask": xp2torch(subbatch.mask.astype("int64"), device=device),
-    }
+    inputs = {"input_ids": xp2torch(subbatch.ids, device=device)}
+    if "attention_mask" in traits.parameters:
+        inputs["attention_mask"] = xp2torch(subbatch.mask.astype("int64"), device=device)
     if subbatch.type_ids is not None and "token_type_ids" in traits.parameters:
         inputs["token_type_ids"] = xp2torch(subbatch.type_ids, device=device)
     flags = quiet_flags(

@@ -12,7 +12,7 @@ from ..types import Array
 MAX_PADDING = 64
 
 
-def make_subbatches(lengths: Array, words_per_batch: int) -> list[Array]:
+def make_subbatches(lengths: Array, words_per_batch: int, *, padded: bool = True) -> list[Array]:
     """Cut inputs into subbatches of similar length, the longest first.
 
     A subbatch costs as much as its padded size, which is the number of its inputs times the longest
@@ -22,22 +22,25 @@ def make_subbatches(lengths: Array, words_per_batch: int) -> list[Array]:
     lengths (int, (n_inputs,)): Wordpieces of each input.
     words_per_batch (int): The largest padded size of a subbatch; an input that is longer gets one
         of its own. 0 for one subbatch of everything.
+    padded (bool): Whether inputs of different lengths may share a subbatch.
     RETURNS (list of int64): Indices of the inputs of each subbatch; together every one, once.
     """
     order = numpy.argsort(-numpy.asarray(lengths), kind="stable")
     if not order.size:
         return []
-    if words_per_batch == 0:
+    if words_per_batch == 0 and padded:
         return [order]
+    most_cells = words_per_batch or int(lengths.sum()) + len(lengths)
+    most_padding = MAX_PADDING if padded else 0
     subbatches = []
     start = longest = padding = 0
     for end, length in enumerate(lengths[order].tolist()):
         padding += longest - length
-        full = (end - start + 1) * longest > words_per_batch or padding > MAX_PADDING
+        full = (end - start + 1) * max(longest, 1) > most_cells or padding > most_padding
         if end == start or full:
             if end > start:
                 subbatches.append(order[start:end])
-            start, longest, padding = end, max(length, 1), 0
+            start, longest, padding = end, length, 0
     subbatches.append(order[start:])
     return subbatches
 
