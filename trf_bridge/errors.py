@@ -108,6 +108,15 @@ TB027 = (
     "[TB027] The listener of '{name}' was given the width {got}, and the transformer is {expected} "
     "wide. Leave width out: it is taken from the transformer."
 )
+TB030 = (
+    "[TB030] gradient_checkpointing = true, and {architecture} in transformers {version} can't "
+    "compute its layers a second time. Set it to false, and words_per_batch lower to save memory."
+)
+TB031 = (
+    "[TB031] The model in {path} computes other numbers than where it was saved: that was with "
+    "transformers {saved}, and {installed} is installed. Install the version that it was saved "
+    "with, or one close to it."
+)
 
 # Warnings
 TB101 = (
