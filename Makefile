@@ -2,9 +2,12 @@
 #
 #   PYTHON   the interpreter that the environment is made from (3.10 or newer)
 #   VENV     where the environment is
+#
+# make test-matrix makes a second one, with transformers 4, in $(VENV)-transformers4.
 
 PYTHON ?= python3
 VENV ?= .venv
+CONSTRAINTS ?= $(CURDIR)/constraints.txt
 
 BIN := $(VENV)/bin
 PIPELINE := en_trf_bert
@@ -12,19 +15,20 @@ PIPELINE_VERSION := 0.1.0
 WHEEL := dist/$(PIPELINE)-$(PIPELINE_VERSION)-py3-none-any.whl
 
 # pip installs the tested versions, also where it builds in isolation.
-export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
-export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_CONSTRAINT := $(CONSTRAINTS)
+export PIP_BUILD_CONSTRAINT := $(CONSTRAINTS)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SOURCES := $(shell find trf_bridge -name '*.py' -o -name '*.pyx' -o -name '*.pyi' -o -name py.typed)
 RECIPE := $(wildcard packaging/*.py packaging/licenses/*) packaging/recipes/$(PIPELINE).cfg
 
-.PHONY: help install demo test lint types check dist clean
+.PHONY: help install demo test test-matrix lint types check dist clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    install everything, build and install $(PIPELINE), run the quickstart"
 	@echo "make test    install everything, run the tests against the installed package"
+	@echo "make test-matrix  the same with transformers 5 and 4, each also on what the other saved"
 	@echo "make lint    ruff: rules and format"
 	@echo "make types   mypy, strict"
 	@echo "make check   lint, types and test"
@@ -39,6 +43,27 @@ test: $(VENV)/.installed
 	@echo "== tests, against the installed package"
 	@cd / && $(abspath $(BIN))/python -c 'import trf_bridge; print("testing", trf_bridge.__file__)'
 	@$(BIN)/pytest
+
+# A second environment, which differs in the lines of constraints-transformers4.txt alone.
+MATRIX := $(CURDIR)/.cache/matrix
+WITH_4 := VENV=$(VENV)-transformers4 CONSTRAINTS=$(MATRIX)/constraints.txt
+
+test-matrix: $(VENV)/.installed $(MATRIX)/constraints.txt
+	@echo "== environment with transformers 4"
+	@$(MAKE) --no-print-directory install $(WITH_4)
+	@rm -rf $(MATRIX)/saved-by-4 $(MATRIX)/saved-by-5
+	@$(VENV)-transformers4/bin/python tests/save_families.py $(MATRIX)/saved-by-4
+	@$(BIN)/python tests/save_families.py $(MATRIX)/saved-by-5
+	@echo "== transformers 4"
+	@TRF_BRIDGE_TEST_SAVED=$(MATRIX)/saved-by-5 $(MAKE) --no-print-directory test $(WITH_4)
+	@echo "== transformers 5"
+	@TRF_BRIDGE_TEST_SAVED=$(MATRIX)/saved-by-4 $(MAKE) --no-print-directory test
+
+# pip takes no two versions of one package: the lines of the one file replace those of the other.
+$(MATRIX)/constraints.txt: constraints.txt constraints-transformers4.txt
+	@mkdir -p $(MATRIX)
+	@awk -F== '/^#/ {next} NR == FNR {other[$$1]; print; next} !($$1 in other)' \
+		constraints-transformers4.txt constraints.txt > $@
 
 lint: $(VENV)/.installed
 	@echo "== ruff"
@@ -69,7 +94,7 @@ $(VENV)/.created:
 	@touch $@
 
 # build/ is removed so that no module that is gone from the sources reaches the package.
-$(VENV)/.installed: $(VENV)/.created setup.py pyproject.toml constraints.txt README.md $(SOURCES)
+$(VENV)/.installed: $(VENV)/.created setup.py pyproject.toml $(CONSTRAINTS) README.md $(SOURCES)
 	@echo "== trf_bridge and its dependencies"
 	@rm -rf build
 	@$(BIN)/python -m pip install ".[dev]"
@@ -86,4 +111,4 @@ $(VENV)/.pipeline: $(WHEEL)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) $(VENV)-transformers4 build dist .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info

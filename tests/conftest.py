@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_families  # noqa: F401 - registers them
 from hypothesis import HealthCheck, settings
 from locations import SHARED
 from tiny import FAMILIES, save_checkpoint

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-# The encoder of a model with a decoder; every other model is its own.
+# Encoders that have a class of their own.
 ENCODERS = {"t5": "T5EncoderModel"}
 
 
@@ -155,7 +155,8 @@ def load_plain(name: str, folder: Path) -> Any:
     import transformers
 
     model_class = getattr(transformers, ENCODERS.get(name, "AutoModel"))
-    return model_class.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    model = model_class.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    return model.get_encoder() if hasattr(model, "decoder") else model
 
 
 @cache

@@ -11,8 +11,9 @@ from spacy.kb import InMemoryLookupKB
 from spacy.tokens import Span
 from spacy.training import Example
 from spacy.util import registry
-from thinc.api import Config, Model
+from thinc.api import Config
 from tiny import FAMILIES, WIDTH
+from token_loss import LISTENER, TokenLoss, plain_token_loss, text_examples
 from torch_oracle import (
     ADAM,
     PlainAdam,
@@ -39,7 +40,6 @@ def fixed_seed():
     spacy.util.fix_random_seed(0)
 
 
-LISTENER = {"@architectures": "trf_bridge.Tok2VecListener.v1"}
 WORDS = ["Anna", "counted", "the", "boats", ".", "Robert", "is", "here", "!"]
 ANNOTATION = {
     "words": WORDS,
@@ -270,44 +270,7 @@ def listeners_of(nlp, name):
 # The gradient of a listener, against torch
 
 
-class TokenLoss:
-    """A head of one listener: half the squared distance of the rows to a pattern."""
-
-    def __init__(self, listener, scale=1.0):
-        self.name, self.scale = "token_loss", scale
-        self.model = Model("token_loss", lambda *args: None, layers=[listener])
-        self.is_trainable = True
-
-    def __call__(self, doc):
-        return doc
-
-    def update(self, examples, *, sgd=None, losses=None, **kwargs):
-        docs = [example.predicted for example in examples]
-        rows, backprop = self.model.layers[0].begin_update(docs)
-        backprop([self.scale * (row - numpy.cos(numpy.arange(WIDTH))).astype("f") for row in rows])
-        return losses
-
-    def finish_update(self, sgd):
-        self.model.finish_update(sgd)
-
-
-@spacy.Language.factory("test_token_loss", default_config={"scale": 1.0, "listener": LISTENER})
-def make_token_loss(nlp, name, scale, listener):
-    return TokenLoss(listener, scale)
-
-
-def plain_token_loss(plain, doc, scale=1.0):
-    import torch
-
-    rows = plain.token_rows(doc)
-    return scale * 0.5 * ((rows - torch.cos(torch.arange(WIDTH))) ** 2).sum()
-
-
 TEXTS = ["Anna counted the boats. Robert isn't here!", "", "state-of-the-art Straßenbahn 👍🏽", "A"]
-
-
-def text_examples(nlp, texts=TEXTS):
-    return [Example(nlp.make_doc(text), nlp.make_doc(text)) for text in texts]
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -318,7 +281,7 @@ def test_gradient_goes_through_the_transpose_of_the_alignment(fresh, checkpoint,
     for text in TEXTS:
         if text:
             plain_token_loss(plain, read(nlp, text)).backward()
-    nlp.update(text_examples(nlp), sgd=False)
+    nlp.update(text_examples(nlp, TEXTS), sgd=False)
     assert_near(get_gradients(nlp), plain.gradients(), atol=2e-5)
 
 
@@ -333,7 +296,7 @@ def test_grad_factor_weighs_the_gradient(fresh, checkpoint, factor):
                 plain_token_loss(plain, read(nlp, text), factor).backward()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*TB102")
-        nlp.update(text_examples(nlp), sgd=False)
+        nlp.update(text_examples(nlp, TEXTS), sgd=False)
         assert_near(get_gradients(nlp), plain.gradients())
 
 
@@ -343,7 +306,7 @@ def test_steps_of_a_listener_equal_a_plain_torch_loop(fresh, checkpoint):
     plain, adam, optimizer = PlainTransformer("xlnet", checkpoint("xlnet")), PlainAdam(**ADAM), None
     optimizer = make_adam()
     for _ in range(3):
-        nlp.update(text_examples(nlp), sgd=optimizer)
+        nlp.update(text_examples(nlp, TEXTS), sgd=optimizer)
         for text in TEXTS:
             if text:
                 plain_token_loss(plain, read(nlp, text)).backward()
@@ -454,7 +417,7 @@ def test_head_that_trains_on_copies_sends_its_gradient_all_the_same(fresh, check
     for text in TEXTS:
         if text:
             plain_token_loss(plain, read(nlp, text)).backward()
-    nlp.update(text_examples(nlp), sgd=False)
+    nlp.update(text_examples(nlp, TEXTS), sgd=False)
     assert_near(get_gradients(nlp), plain.gradients(), atol=2e-5)
 
 
@@ -481,7 +444,7 @@ def test_two_listeners_in_one_component(fresh, checkpoint):
     for text in TEXTS:
         if text:
             plain_token_loss(plain, read(nlp, text)).backward()
-    nlp.update(text_examples(nlp), sgd=False)
+    nlp.update(text_examples(nlp, TEXTS), sgd=False)
     assert_near(get_gradients(nlp), plain.gradients())
 
 

@@ -167,11 +167,12 @@ def test_config_of_an_unknown_model_type_is_refused(copied):
 
 
 @pytest.mark.parametrize(
-    "missing", [["tokenizer.json"], ["tokenizer.json", "tokenizer_config.json"]]
+    "kept", [["tokenizer_config.json"], ["special_tokens_map.json"], ["added_tokens.json"], []]
 )
-def test_folder_without_a_tokenizer_is_refused(copied, missing):
-    for name in missing:
-        (copied / name).unlink()
+def test_folder_without_a_tokenizer_is_refused(copied, kept):
+    for path in copied.iterdir():
+        if path.name not in [*kept, "config.json", "model.safetensors"]:
+            path.unlink()
     expect("TB004", copied)
 
 
@@ -232,6 +233,16 @@ def test_maximum_length(checkpoint, family, positions, maximum):
     config, tokenizer = loading.load_config(folder), loading.load_tokenizer(folder)
     assert loading.max_positions(config) == positions
     assert loading.max_length(config, tokenizer) == maximum
+
+
+def test_as_many_positions_as_wordpieces():
+    from transformers import BertConfig, RobertaConfig
+
+    sizes = {"hidden_size": 8, "num_attention_heads": 2, "vocab_size": 64, "pad_token_id": 1}
+    bert = BertConfig(max_position_embeddings=64, **sizes)
+    roberta = RobertaConfig(max_position_embeddings=64, **sizes)
+    assert loading.max_positions(bert) == 64
+    assert loading.max_positions(roberta) == 62
 
 
 def test_maximum_is_the_smaller_of_the_tokenizers_and_the_models(checkpoint):

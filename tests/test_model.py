@@ -351,8 +351,9 @@ def test_fp16_needs_a_gpu(checkpoint):
         make_model(checkpoint("bert"), precision="fp16")
 
 
-def test_output_that_the_model_does_not_give_is_refused(tmp_path):
-    # FNet mixes with Fourier transforms: there are no attention weights.
+@pytest.fixture
+def fnet(tmp_path):
+    """FNet mixes with Fourier transforms: no attention weights, and no mask that hides padding."""
     from transformers import FNetConfig, FNetModel
 
     config = FNetConfig(
@@ -363,6 +364,31 @@ def test_output_that_the_model_does_not_give_is_refused(tmp_path):
         max_position_embeddings=16,
     )
     FNetModel(config).save_pretrained(tmp_path)
-    make_model(tmp_path, output_hidden_states=True)
+    return tmp_path
+
+
+@pytest.mark.parametrize("words_per_batch", [0, 20, 3000])
+def test_model_that_sees_padding_is_given_none(fnet, words_per_batch):
+    import torch
+
+    model = make_model(fnet, words_per_batch=words_per_batch)
+    docs = [
+        build_wordpieces(lengths, ids=numpy.arange(sum(lengths)) % 17 + 3)
+        for lengths in ([5, 2, 9], [], [2, 0, 3])
+    ]
+    plain = oracles.load_plain("fnet", fnet).eval()
+    for activations, wordpieces in zip(model.predict(docs), docs, strict=True):
+        for (ids, _), end in zip(
+            per_input(wordpieces), numpy.cumsum(wordpieces.lengths).tolist(), strict=True
+        ):
+            if ids:
+                with torch.no_grad():
+                    expected = plain(torch.tensor([ids]))
+                found = activations.last_hidden_state[end - len(ids) : end]
+                assert_close(found, expected.last_hidden_state[0])
+
+
+def test_output_that_the_model_does_not_give_is_refused(fnet):
+    make_model(fnet, output_hidden_states=True)
     with pytest.raises(ValueError, match=r"\[TB013\] .*attentions.*fnet"):
-        make_model(tmp_path, output_attentions=True)
+        make_model(fnet, output_attentions=True)

@@ -38,6 +38,17 @@ def test_padded_size_is_bounded(lengths, words_per_batch):
         assert cost <= words_per_batch or len(subbatch) == 1
 
 
+@given(lengths_lists, st.integers(0, 200))
+def test_without_padding_a_subbatch_has_inputs_of_one_length(lengths, words_per_batch):
+    given = numpy.asarray(lengths, dtype="int64")
+    subbatches = make_subbatches(given, words_per_batch, max_padding=0)
+    assert sorted(i for subbatch in subbatches for i in subbatch) == list(range(len(lengths)))
+    of_each = [{lengths[i] for i in subbatch} for subbatch in subbatches]
+    assert all(len(of_one) == 1 for of_one in of_each)
+    if words_per_batch == 0:
+        assert len(subbatches) == len(set(lengths))
+
+
 @given(lengths_lists, budgets)
 def test_longest_come_first_and_ties_keep_their_order(lengths, words_per_batch):
     flat = [i for subbatch in cut(lengths, words_per_batch) for i in subbatch]

@@ -117,6 +117,15 @@ TB039 = (
     "Unicode and can't be cut into wordpieces. Where bytes were decoded with "
     "errors='surrogateescape' or 'surrogatepass', decode them with errors='replace' instead."
 )
+TB030 = (
+    "[TB030] gradient_checkpointing = true, and {architecture} in transformers {version} can't "
+    "compute its layers a second time. Set it to false, and words_per_batch lower to save memory."
+)
+TB031 = (
+    "[TB031] The model in {path} computes other numbers than where it was saved: that was with "
+    "transformers {saved}, and {installed} is installed. Install the version that it was saved "
+    "with, or one close to it."
+)
 
 # Warnings
 TB101 = (

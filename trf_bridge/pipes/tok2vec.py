@@ -17,6 +17,7 @@ from thinc.api import Config, Model, Optimizer, set_dropout_rate
 from .. import errors
 from ..align import Alignment, align, apply_alignment
 from ..types import Activations, Array, Wordpieces
+from ..wrappers.generations import check_origin, describe_origin
 from ..wrappers.loading import read_json
 from ..wrappers.model import get_shim, get_traits, sync_dims
 from ..wrappers.shim import FORMAT, check_format
@@ -299,7 +300,8 @@ class TrfTok2Vec(Upstream, TrainablePipe):
         if not get_shim(self.model).loaded:
             raise ValueError(errors.TB010.format(name=self.name, what="weights"))
         with replacing(Path(path)) as folder:
-            srsly.write_json(folder / SETTINGS, {"format": FORMAT})
+            origin = describe_origin(get_shim(self.model)._model)
+            srsly.write_json(folder / SETTINGS, {"format": FORMAT, **origin})
             get_shim(self.model).to_disk(folder)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> TrfTok2Vec:
@@ -308,13 +310,14 @@ class TrfTok2Vec(Upstream, TrainablePipe):
         path (str, Path): The folder.
         exclude (iterable of str): Not used.
         RETURNS (TrfTok2Vec): Itself.
-        RAISES (ValueError): TB003, TB005, TB006, TB012, TB013.
+        RAISES (ValueError): TB003, TB005, TB006, TB012, TB013, TB031.
         """
         folder = Path(path)
         settings = read_json(folder / SETTINGS)
         check_format(settings.get("format"), folder / SETTINGS)
         self._pending = None
         get_shim(self._layer).from_disk(folder)
+        check_origin(get_shim(self._layer)._model, settings, folder)
         sync_dims(self._layer)
         self.sync_listeners()
         return self

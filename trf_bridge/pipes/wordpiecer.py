@@ -20,6 +20,7 @@ from ..wrappers.loading import (
     files_from_bytes,
     files_to_bytes,
     load_config,
+    load_saved_tokenizer,
     load_tokenizer,
     max_length,
     read_json,
@@ -318,7 +319,8 @@ class TrfWordpiecer(Pipe):
         except KeyError as error:
             reason = f"the setting {error} is missing"
             raise ValueError(errors.TB006.format(path=where, reason=reason)) from error
-        tokenizer = load_tokenizer(str(folder), trust_remote_code=self.trust_remote_code)
+        trust = self.trust_remote_code
+        tokenizer = load_saved_tokenizer(folder, type_ids=type_ids, trust_remote_code=trust)
         self._set_tokenizer(tokenizer, limit, type_ids)
 
     def _set_tokenizer(

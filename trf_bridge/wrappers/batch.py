@@ -70,13 +70,13 @@ class Batch:
         kept = mask & self.own[at]
         return Subbatch(
             indices=indices,
-            ids=numpy.where(mask, self.ids[rows], pad_id).astype("int64"),
+            ids=_widen(numpy.where(mask, self.ids[rows], pad_id).astype("int64"), pad_id),
             type_ids=(
                 None
                 if self.type_ids is None
-                else numpy.where(mask, self.type_ids[rows], 0).astype("int64")
+                else _widen(numpy.where(mask, self.type_ids[rows], 0).astype("int64"), 0)
             ),
-            mask=mask,
+            mask=_widen(mask, 0),
             lengths=lengths,
             cells=numpy.flatnonzero(kept),
             rows=rows[kept],
@@ -103,6 +103,13 @@ class Batch:
             cells=numpy.flatnonzero(kept),
             rows=rows[kept],
         )
+
+
+def _widen(padded: Array, filler: int) -> Array:
+    """A column of padding where there is none: models differ in what they make of no wordpieces."""
+    if padded.shape[1]:
+        return padded
+    return numpy.full((len(padded), 1), filler, dtype=padded.dtype)
 
 
 def make_batch(docs: Sequence[Wordpieces]) -> Batch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
+from .traits import probe
 
 if TYPE_CHECKING:
     import torch
@@ -73,41 +74,67 @@ def find_depths(
     """Sort the weights of a model into embeddings and layers.
 
     A layer is whatever stands at one position of the outermost module lists that are as long as the
-    config says that the model has layers; XLM has several lists side by side. Embeddings are the
-    embedding tables outside of the layers, with what else stands in their module as long as that
-    holds no layers: BERT's holds a layer norm too.
+    config says that the model has layers; XLM has several lists side by side. Where no list is, as
+    in ALBERT, which runs one layer again and again, it is the longest of the outermost lists.
+    Embeddings are the tables outside of the layers, and the modules that run before the lowest
+    layer does: norms and projections stand between the two.
 
-    model (PreTrainedModel): The model.
+    model (PreTrainedModel): The model, in evaluation mode; run once, on a few wordpieces.
     RETURNS (tuple): Weights of the embeddings; weights of each layer, the lowest first. What lies
         above the layers is in neither.
     """
     import torch
 
-    n_layers = int(getattr(model.config, "num_hidden_layers", 0) or 0)
-    stacks = _outermost_stacks(model, n_layers)
+    stacks = _find_stacks(model)
     layers: list[list[torch.nn.Parameter]] = []
     if stacks:
-        layers = [[p for s in stacks for p in s[i].parameters()] for i in range(n_layers)]
+        layers = [[p for s in stacks for p in s[i].parameters()] for i in range(len(stacks[0]))]
     in_layers = {id(weights) for layer in layers for weights in layer}
-    embeddings: dict[int, torch.nn.Parameter] = {}
-    for module in model.modules():
-        inside = list(module.parameters())
-        if any(id(weights) in in_layers for weights in inside):
-            # A module around the layers: only the tables that it holds directly.
-            tables = [c for c in module.children() if isinstance(c, torch.nn.Embedding)]
-            inside = [weights for table in tables for weights in table.parameters()]
-        elif not any(isinstance(child, torch.nn.Embedding) for child in module.modules()):
-            continue
-        embeddings.update({id(p): p for p in inside if id(p) not in in_layers})
-    return list(embeddings.values()), layers
+    tables = [module for module in model.modules() if isinstance(module, torch.nn.Embedding)]
+    early = _run_before(model, [stack[0] for stack in stacks]) if stacks else []
+    embeddings = {id(p): p for m in [*tables, *early] for p in m.parameters()}
+    return [p for key, p in embeddings.items() if key not in in_layers], layers
 
 
-def _outermost_stacks(module: Any, n_layers: int) -> list[Any]:
+def _find_stacks(model: PreTrainedModel) -> list[Any]:
+    """The module lists that hold the layers, all of one length."""
+    n_layers = int(getattr(model.config, "num_hidden_layers", 0) or 0)
+    stacks = _outermost_lists(model, n_layers)
+    if not stacks:
+        outermost = _outermost_lists(model, None)
+        longest = max((len(stack) for stack in outermost), default=0)
+        stacks = [stack for stack in outermost if len(stack) == longest]
+    return stacks
+
+
+def _outermost_lists(module: Any, length: int | None) -> list[Any]:
+    """Of any length but zero, or of one."""
     import torch
 
-    if isinstance(module, torch.nn.ModuleList) and len(module) == n_layers > 0:
+    if isinstance(module, torch.nn.ModuleList) and len(module) and length in (None, len(module)):
         return [module]
-    return [stack for child in module.children() for stack in _outermost_stacks(child, n_layers)]
+    return [found for child in module.children() for found in _outermost_lists(child, length)]
+
+
+def _run_before(model: PreTrainedModel, lowest: list[Any]) -> list[Any]:
+    """The modules that are done when the first of some others, or of what is in them, starts."""
+    others = {id(module) for top in lowest for module in top.modules()}
+    done: list[Any] = []
+    started: list[Any] = []
+    hooks = [
+        module.register_forward_pre_hook(lambda module, _: started.append(module))
+        if id(module) in others
+        else module.register_forward_hook(
+            lambda module, *_: None if started else done.append(module)
+        )
+        for module in model.modules()
+    ]
+    try:
+        probe(model)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return done
 
 
 def set_dropout(model: PreTrainedModel, rate: float) -> None:

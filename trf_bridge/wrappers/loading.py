@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
+from .generations import read_rotary, rebuild_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -32,9 +33,13 @@ def load_config(
     from transformers import AutoConfig
 
     with _coded(trf_name, errors.TB002, revision=revision or "main"):
+        # transformers 4 would guess from the name of the folder.
+        if Path(trf_name).is_dir() and not (Path(trf_name) / "config.json").is_file():
+            raise OSError("there is no config.json in the folder")
         config: PretrainedConfig = AutoConfig.from_pretrained(
             trf_name, **_options(trf_name, revision, trust_remote_code)
         )
+        read_rotary(config)
     return config
 
 
@@ -61,6 +66,28 @@ def load_tokenizer(
         if folder.is_dir() and not any((folder / name).is_file() for name in names):
             raise ValueError(f"none of these is there: {', '.join(sorted(names))}")
     return tokenizer
+
+
+def load_saved_tokenizer(
+    folder: Path, *, type_ids: bool, trust_remote_code: bool = False
+) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a saved pipeline, so that it cuts as it did when it was saved.
+
+    folder (Path): What `save_files` wrote.
+    type_ids (bool): Whether the model reads type ids.
+    trust_remote_code (bool): Run code that the tokenizer brings with it.
+    RETURNS (PreTrainedTokenizerBase): The tokenizer.
+    RAISES (ValueError): TB004, TB016.
+    """
+    with _coded(str(folder), errors.TB004):
+        path = folder / "tokenizer_config.json"
+        has_code = path.is_file() and "auto_map" in path.read_text(encoding="utf8")
+        if (folder / "tokenizer.json").is_file() and not has_code:
+            return rebuild_tokenizer(folder, type_ids=type_ids)
+        tokenizer = load_tokenizer(str(folder), trust_remote_code=trust_remote_code)
+        if tokenizer.is_fast and not has_code:
+            raise ValueError("tokenizer.json is not there")
+        return tokenizer
 
 
 def load_model(
@@ -126,9 +153,10 @@ def max_positions(config: PretrainedConfig, *, trust_remote_code: bool = False) 
         return None
     with torch.device("meta"):
         model = _skeleton(config, trust_remote_code)
+    wordpieces = model.get_input_embeddings()  # of which there may be as many as positions
     for module in model.modules():
         is_table = isinstance(module, torch.nn.Embedding) and module.num_embeddings == n_positions
-        if is_table and module.padding_idx is not None:
+        if is_table and module is not wordpieces and module.padding_idx is not None:
             return int(n_positions - module.padding_idx - 1)
     return int(n_positions)
 
@@ -221,11 +249,9 @@ def _model_class(config: PretrainedConfig, trust_remote_code: bool, saved: bool)
 @contextlib.contextmanager
 def _coded(trf_name: str, message: str, **details: str) -> Iterator[None]:
     """Give whatever the libraries raise while they read a checkpoint a code and advice."""
-    from safetensors import SafetensorError
-
     try:
         yield
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+    except Exception as error:  # tokenizers raises no narrower kind, and a broken file may any
         if str(error).startswith("[TB"):
             raise
         reason = " ".join(str(error).split())

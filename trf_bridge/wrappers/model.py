@@ -13,7 +13,7 @@ from ..types import Activations, Wordpieces
 from .batch import Batch, Subbatch, make_batch
 from .outputs import GradientBuffer, OutputBuffer, SubbatchTensors
 from .shim import TransformerShim
-from .subbatch import make_subbatches, validate_words_per_batch
+from .subbatch import MAX_PADDING, make_subbatches, validate_words_per_batch
 from .traits import Traits, quiet_flags
 
 InT = Sequence[Wordpieces]
@@ -85,7 +85,7 @@ def init(model: Model[InT, OutT], X: InT | None = None, Y: Any = None) -> None:
     """Load the weights of the checkpoint, unless there are weights already.
 
     X, Y: Not needed.
-    RAISES (ValueError): TB001, TB002, TB003, TB012, TB013, TB016.
+    RAISES (ValueError): TB001, TB002, TB003, TB012, TB013, TB016, TB019, TB030.
     """
     shim = get_shim(model)
     if not shim.loaded:
@@ -161,10 +161,11 @@ def forward(
 
 def _subbatches(model: Model[InT, OutT], batch: Batch) -> Iterator[Subbatch]:
     """Cut a batch, with padding or, where the model can do without, none."""
-    words_per_batch = model.attrs["words_per_batch"]
+    words_per_batch, traits = model.attrs["words_per_batch"], get_traits(model)
     if get_shim(model).first_position is None:
-        for indices in make_subbatches(batch.run_lengths, words_per_batch):
-            yield batch.take(indices, get_traits(model).pad_id)
+        max_padding = MAX_PADDING if traits.padded else 0
+        for indices in make_subbatches(batch.run_lengths, words_per_batch, max_padding=max_padding):
+            yield batch.take(indices, traits.pad_id)
     else:
         for indices in make_subbatches(batch.run_lengths, words_per_batch, max_padding=math.inf):
             subbatch = batch.take_unpadded(indices)
@@ -183,10 +184,10 @@ def _model_inputs(model: Model[InT, OutT], subbatch: Subbatch, traits: Traits) -
             subbatch.ids, type_ids, subbatch.lengths, shim.first_position or 0, shim.device
         )
     else:
-        inputs = {
-            "input_ids": xp2torch(subbatch.ids, device=shim.device),
-            "attention_mask": xp2torch(subbatch.mask.astype("int64"), device=shim.device),
-        }
+        inputs = {"input_ids": xp2torch(subbatch.ids, device=shim.device)}
+        if "attention_mask" in traits.parameters:
+            mask = subbatch.mask.astype("int64")
+            inputs["attention_mask"] = xp2torch(mask, device=shim.device)
         if type_ids is not None:
             inputs["token_type_ids"] = xp2torch(type_ids, device=shim.device)
     flags = quiet_flags(

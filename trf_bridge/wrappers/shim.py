@@ -107,10 +107,13 @@ class TransformerShim(PyTorchShim):
         """Put a model in, on the device of the current thinc ops.
 
         model (PreTrainedModel): The model.
-        RAISES (ValueError): TB012, TB019.
+        RAISES (ValueError): TB012, TB019, TB030.
         """
         from .products import use_fast_products
         from .unpadded import use_unpadded
+
+        if self.gradient_checkpointing:
+            _check_checkpointing(model)
 
         device = get_torch_default_device()
         if self.precision == "fp16" and device.type == "cpu":
@@ -320,6 +323,14 @@ def _own_name(key: Any, shim_id: int) -> list[str]:
 def _validate_decay(decay: float) -> None:
     if not isinstance(decay, (int, float)) or not 0.0 < decay <= 1.0:
         raise ValueError(errors.TB025.format(field="layer_lr_decay", least=0, most=1, got=decay))
+
+
+def _check_checkpointing(model: PreTrainedModel) -> None:
+    if not model.supports_gradient_checkpointing:
+        from transformers import __version__ as version
+
+        architecture = type(model).__name__
+        raise ValueError(errors.TB030.format(architecture=architecture, version=version))
 
 
 def validate_precision(precision: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy
 
 from .. import errors
@@ -24,23 +26,24 @@ def make_subbatches(
     lengths (int, (n_inputs,)): Wordpieces of each input.
     words_per_batch (int): The largest padded size of a subbatch; an input that is longer gets one
         of its own. 0 for one subbatch of everything.
-    max_padding (float): The most padding in a subbatch, in wordpieces.
+    max_padding (float): The most padding in a subbatch, in wordpieces; 0 where inputs of different
+        lengths may not share one.
     RETURNS (list of int64): Indices of the inputs of each subbatch; together every one, once.
     """
     order = numpy.argsort(-numpy.asarray(lengths), kind="stable")
     if not order.size:
         return []
-    if words_per_batch == 0:
-        return [order]
+    most_cells = words_per_batch or math.inf
+    most_padding = max_padding if words_per_batch or not max_padding else math.inf
     subbatches = []
     start = longest = padding = 0
     for end, length in enumerate(lengths[order].tolist()):
         padding += longest - length
-        full = (end - start + 1) * longest > words_per_batch or padding > max_padding
+        full = (end - start + 1) * max(longest, 1) > most_cells or padding > most_padding
         if end == start or full:
             if end > start:
                 subbatches.append(order[start:end])
-            start, longest, padding = end, max(length, 1), 0
+            start, longest, padding = end, length, 0
     subbatches.append(order[start:])
     return subbatches
 

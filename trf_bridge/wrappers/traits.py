@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+# What transformers 5 hands through its models as keywords without a name.
+USUAL_PARAMETERS = ("attention_mask", "output_hidden_states", "output_attentions", "return_dict")
+
+
 class Traits(NamedTuple):
     """What a model takes and gives.
 
@@ -19,6 +23,8 @@ class Traits(NamedTuple):
     n_hidden_states (int): Layers, and one for the embeddings; 0 where it does not give them.
     has_attentions (bool): Whether it gives its attention weights when asked.
     parameters (frozenset of str): Names of the arguments of its forward.
+    padded (bool): Whether it leaves padding out. MobileBERT's embeddings see the next wordpiece,
+        FNet mixes all of them: they read what is behind the end of an input.
     """
 
     width: int
@@ -28,37 +34,87 @@ class Traits(NamedTuple):
     n_hidden_states: int
     has_attentions: bool
     parameters: frozenset[str]
+    padded: bool = True
 
 
 def find_traits(model: PreTrainedModel) -> Traits:
-    """Run a model once, on two wordpieces, and look at what comes out.
+    """Run a model on a few wordpieces, and look at what comes out.
 
     model (PreTrainedModel): The model, in evaluation mode.
     RETURNS (Traits): What it takes and gives.
     """
-    import torch
-
-    parameters = frozenset(inspect.signature(model.forward).parameters)
-    device = next(model.parameters()).device
-    pad_id = getattr(model.config, "pad_token_id", None)
-    ids = torch.zeros((1, 2), dtype=torch.long, device=device)
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    with torch.inference_mode():
-        eager = getattr(model.config, "_attn_implementation", None) == "eager"
-        shown = model(
-            **inputs,
-            **quiet_flags(parameters, output_hidden_states=True, output_attentions=eager),
-        )
+    # The fused implementations of attention have no weights to give, and warn when asked for them.
+    eager = getattr(model.config, "_attn_implementation", None) == "eager"
+    shown = probe(model, output_hidden_states=True, output_attentions=eager)
     pooler_output = shown.get("pooler_output")
     return Traits(
         width=int(shown.last_hidden_state.shape[-1]),
-        n_rows=int(cast(Any, model.get_input_embeddings()).num_embeddings),
-        pad_id=0 if pad_id is None or pad_id < 0 else int(pad_id),
+        n_rows=_n_rows(model),
+        pad_id=_pad_id(model),
         pooler_width=0 if pooler_output is None else int(pooler_output.shape[-1]),
         n_hidden_states=len(shown.get("hidden_states") or ()),
         has_attentions=shown.get("attentions") is not None,
-        parameters=parameters,
+        parameters=_parameters(model),
+        padded=_same_start(shown, probe(model, n_padding=2)),
     )
+
+
+def probe(
+    model: PreTrainedModel,
+    *,
+    n_padding: int = 0,
+    output_hidden_states: bool = False,
+    output_attentions: bool = False,
+) -> Any:
+    """Run a model on four different wordpieces.
+
+    model (PreTrainedModel): The model, in evaluation mode.
+    n_padding (int): How much padding to put behind them.
+    output_hidden_states, output_attentions (bool): What to ask for.
+    RETURNS (ModelOutput): What it gives.
+    """
+    import torch
+
+    parameters, pad_id = _parameters(model), _pad_id(model)
+    n_rows = _n_rows(model)
+    device = next(model.parameters()).device
+    ids = [(pad_id + 1 + i) % n_rows for i in range(4)] + [pad_id] * n_padding
+    inputs = {"input_ids": torch.tensor([ids], device=device)}
+    if "attention_mask" in parameters:
+        inputs["attention_mask"] = torch.tensor([[1] * 4 + [0] * n_padding], device=device)
+    flags = quiet_flags(
+        parameters,
+        output_hidden_states=output_hidden_states,
+        output_attentions=output_attentions,
+    )
+    with torch.inference_mode():
+        return model(**inputs, **flags)
+
+
+def _parameters(model: PreTrainedModel) -> frozenset[str]:
+    """The arguments of its forward; one that takes any takes the usual ones too."""
+    given = inspect.signature(model.forward).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in given.values())
+    return frozenset([*given, *USUAL_PARAMETERS] if takes_any else given)
+
+
+def _n_rows(model: PreTrainedModel) -> int:
+    return int(cast(Any, model.get_input_embeddings()).num_embeddings)
+
+
+def _pad_id(model: PreTrainedModel) -> int:
+    pad_id = getattr(model.config, "pad_token_id", None)
+    return 0 if pad_id is None or pad_id < 0 else int(pad_id)
+
+
+def _same_start(one: Any, longer: Any) -> bool:
+    """Whether padding leaves the hidden state of what stands before it as it is, up to rounding."""
+    import torch
+
+    state = one.last_hidden_state
+    tolerance = 1e-4 * max(1.0, float(state.abs().max()))
+    start = longer.last_hidden_state[:, : state.shape[1]]
+    return torch.allclose(start, state, atol=tolerance, equal_nan=True)
 
 
 def quiet_flags(
@@ -73,11 +129,14 @@ def quiet_flags(
     output_hidden_states, output_attentions (bool): What to ask for.
     RETURNS (dict): Keyword arguments for its forward.
     """
-    flags: dict[str, Any] = {"return_dict": True}
-    if output_hidden_states:
-        flags["output_hidden_states"] = True
-    if output_attentions:
-        flags["output_attentions"] = True
-    # Key-value caches and memories serve generation; here they would only cost memory.
-    flags.update({name: False for name in ("use_cache", "use_mems") if name in parameters})
-    return flags
+    wanted = {
+        "return_dict": True,
+        "output_hidden_states": output_hidden_states or None,
+        "output_attentions": output_attentions or None,
+        # Key-value caches and memories serve generation; here they would only cost memory.
+        "use_cache": False,
+        "use_mems": False,
+    }
+    return {
+        name: value for name, value in wanted.items() if value is not None and name in parameters
+    }
