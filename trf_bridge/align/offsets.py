@@ -83,6 +83,7 @@ def align(
     offsets = _concatenate([pieces.offsets for pieces in wordpieces], (0, 2))
     lengths = _concatenate([pieces.lengths for pieces in wordpieces], (0,))
     spans = _concatenate([pieces.spans for pieces in wordpieces], (0, 2))
+    sources = _concatenate([_sources(pieces) for pieces in wordpieces], (0, 2))
     boundary = _concatenate([pieces.boundary for pieces in wordpieces], (0,), "bool")
     token_ends = numpy.cumsum(n_tokens, dtype="int32")
     bounds = numpy.stack([token_ends - n_tokens, token_ends], axis=1)
@@ -91,11 +92,15 @@ def align(
     trim_spans(list(texts), n_pieces, offsets, trimmed)
     ranges = numpy.empty_like(offsets)
     covered = numpy.empty_like(spans)
-    overlap(
-        tokens, numpy.repeat(bounds, n_inputs, axis=0), spans, trimmed, lengths, covered, ranges
-    )
+    input_bounds = numpy.repeat(bounds, n_inputs, axis=0)
+    overlap(tokens, input_bounds, sources, spans, trimmed, lengths, covered, ranges)
     attach_boundary(ranges, covered, lengths, boundary)
     return _links(ranges, n_tokens, n_pieces)
+
+
+def _sources(pieces: Wordpieces) -> Array:
+    """The characters that each input was cut from: of a window, those of the whole sentence."""
+    return pieces.spans if pieces.runs is None else pieces.runs.texts
 
 
 def _links(ranges: Array, n_tokens: Array, n_pieces: Array) -> Alignment:

@@ -29,8 +29,9 @@ from ..wrappers.shim import FORMAT, check_format
 from ..wrappers.tokenizer import WordpieceTokenizer, validate_overflow
 from .attrs import install_extensions
 from .cutting import cut_docs
+from .inputs import SpansFunction, input_spans, validate_length, validate_sentences
 from .records import set_wordpieces
-from .sentences import prediction_spans, sentence_spans, updating_examples
+from .sentences import prediction_docs, updating_examples
 from .storage import replacing
 
 SETTINGS = "wordpiecer.json"
@@ -43,8 +44,11 @@ TOKENIZER = "tokenizer"
     default_config={
         "trf_name": "",
         "revision": None,
+        "sentences": "sents",
+        "max_length": None,
         "overflow": "truncate",
         "stride": 128,
+        "window_rows": "most_context",
         "trust_remote_code": False,
     },
 )
@@ -53,8 +57,11 @@ def make_trf_wordpiecer(
     name: str,
     trf_name: str,
     revision: str | None,
+    sentences: str | SpansFunction,
+    max_length: int | None,
     overflow: str,
     stride: int,
+    window_rows: str,
     trust_remote_code: bool,
 ) -> TrfWordpiecer:
     """Make the component for a pipeline.
@@ -64,9 +71,15 @@ def make_trf_wordpiecer(
     trf_name (str): A folder, or a name on the Hugging Face hub; "" for that of the pipeline's
         trf_tok2vec. Looked up once, by `nlp.initialize`.
     revision (str): Branch, tag or commit on the hub; None for the main branch.
-    overflow (str): What becomes of a sentence past the model's maximum length: "truncate" cuts it,
-        "window" reads it in overlapping windows.
+    sentences (str, callable): What the model reads at once: the "sents" of a Doc, the whole "doc",
+        or what a function says that takes Docs and returns the Spans of each.
+    max_length (int): The most wordpieces of an input, boundary pieces included; at most the model's
+        own maximum, which None stands for. Of a model that has none it is 4096.
+    overflow (str): What becomes of an input past that length: "truncate" cuts it, "window" reads it
+        in overlapping windows.
     stride (int): Wordpieces that neighbouring windows share; at most half a window.
+    window_rows (str): What a wordpiece that several windows read gets: the rows of the window in
+        which it has "most_context", or their "mean".
     trust_remote_code (bool): Run code that the checkpoint brings with it.
     RETURNS (TrfWordpiecer): The component.
     RAISES (ValueError, TypeError): TB008, TB009.
@@ -76,8 +89,11 @@ def make_trf_wordpiecer(
         name,
         trf_name=trf_name,
         revision=revision,
+        sentences=sentences,
+        max_length=max_length,
         overflow=overflow,
         stride=stride,
+        window_rows=window_rows,
         trust_remote_code=trust_remote_code,
     )
 
@@ -92,24 +108,35 @@ class TrfWordpiecer(Pipe):
         *,
         trf_name: str = "",
         revision: str | None = None,
+        sentences: str | SpansFunction = "sents",
+        max_length: int | None = None,
         overflow: str = "truncate",
         stride: int = 128,
+        window_rows: str = "most_context",
         trust_remote_code: bool = False,
     ) -> None:
         """Make the component; see `make_trf_wordpiecer` for the options.
 
         RAISES (ValueError, TypeError): TB008, TB009.
         """
-        validate_overflow(overflow)
-        _validate_stride(stride)
+        validate_sentences(sentences)
+        validate_overflow(overflow, window_rows)
+        shared = "It is the number of wordpieces that neighbouring windows share."
+        validate_length("stride", stride, shared, least=0)
+        if max_length is not None:
+            validate_length("max_length", max_length, "null stands for the model's own maximum.")
         self.vocab = vocab
         self.name = name
         self.trf_name = trf_name
         self.revision = revision
+        self.sentences = sentences
+        self.max_length = max_length
         self.overflow = overflow
         self.stride = stride
+        self.window_rows = window_rows
         self.trust_remote_code = trust_remote_code
         self._tokenizer: WordpieceTokenizer | None = None
+        self._model_limit: int | None = None
         install_extensions()
 
     @property
@@ -162,15 +189,12 @@ class TrfWordpiecer(Pipe):
 
         docs (sequence of Doc, (n_docs,)): The Docs.
         RETURNS (list of Wordpieces, (n_docs,)): The wordpieces of each.
-        RAISES (ValueError): TB010.
-        WARNS: TB101, once, where something is cut off.
+        RAISES (ValueError, TypeError): TB010; TB035, TB036 for what a function in `sentences`
+            returned.
+        WARNS: TB101, once, where something is cut off; TB105 where something is left out.
         """
-        examples = updating_examples(docs, self)
-        if examples is None:
-            spans = [sentence_spans(doc) for doc in docs]
-        else:  # as an annotating component: what its own update would see, and prediction will
-            spans = prediction_spans(examples, self)
-        return cut_docs(self.tokenizer, docs, spans)
+        # As an annotating component: what its own update would see, and prediction will.
+        return self._cut(docs, updating_examples(docs, self))
 
     def set_annotations(self, docs: Iterable[Doc], wordpieces: Iterable[Wordpieces]) -> None:
         """Store the wordpieces on the Docs.
@@ -201,7 +225,7 @@ class TrfWordpiecer(Pipe):
         """
         examples = list(examples)
         docs = [example.predicted for example in examples]
-        self.set_annotations(docs, cut_docs(self.tokenizer, docs, prediction_spans(examples, self)))
+        self.set_annotations(docs, self._cut(docs, examples))
         return {} if losses is None else losses
 
     def initialize(
@@ -282,12 +306,16 @@ class TrfWordpiecer(Pipe):
                 self._load(folder, message["settings"], where)
         return self
 
+    def _cut(self, docs: Sequence[Doc], examples: Sequence[Example] | None) -> list[Wordpieces]:
+        with_sentences = docs if examples is None else prediction_docs(examples, self)
+        spans = input_spans(with_sentences, self.sentences, self.name)
+        return cut_docs(self.tokenizer, docs, spans)
+
     def _settings(self) -> dict[str, Any]:
-        tokenizer = self.tokenizer
         return {
             "format": FORMAT,
-            "max_length": tokenizer.max_length,
-            "type_ids": tokenizer.type_ids,
+            "max_length": self._model_limit,
+            "type_ids": self.tokenizer.type_ids,
         }
 
     def _load(self, folder: Path, settings: dict[str, Any], where: object) -> None:
@@ -304,12 +332,15 @@ class TrfWordpiecer(Pipe):
     def _set_tokenizer(
         self, tokenizer: Any, limit: int | None, type_ids: bool | None = None
     ) -> None:
+        self._model_limit = limit
+        limits = [length for length in (limit, self.max_length) if length is not None]
         self._tokenizer = WordpieceTokenizer(
             tokenizer,
-            max_length=limit,
+            max_length=min(limits, default=None),
             overflow=self.overflow,
             stride=self.stride,
             type_ids=type_ids,
+            window_rows=self.window_rows,
         )
 
 
@@ -320,16 +351,3 @@ def _named_by_others(nlp: Language | None) -> tuple[str, str | None]:
         if attrs.get("trf_name"):
             return attrs["trf_name"], attrs.get("revision")
     return "", None
-
-
-def _validate_stride(stride: int) -> None:
-    wrong_type = isinstance(stride, bool) or not isinstance(stride, int)
-    if wrong_type or stride < 0:
-        message = errors.TB009.format(
-            field="stride",
-            least=0,
-            got=stride,
-            got_type=type(stride).__name__,
-            advice="It is the number of wordpieces that neighbouring windows share.",
-        )
-        raise TypeError(message) if wrong_type else ValueError(message)
