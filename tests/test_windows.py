@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import texts
 from thinc.api import NumpyOps
-from tiny import HEADS, LAYERS, MAX_LENGTH
+from tiny import HEADS, LAYERS
 
 from trf_bridge.align import apply_alignment
 from trf_bridge.pipes.cutting import cut_docs
@@ -357,12 +357,3 @@ def test_windows_of_one_character_still_read_their_neighbours(pipeline, checkpoi
     assert (pieces.spans == [0, 1]).all()
     assert pieces.runs.lengths.tolist() == [4] * (len(pieces.lengths))
     assert len(pieces) == 4 + 2 * len(pieces.lengths)
-
-
-def test_window_of_a_hundred_thousand_tokens(pipeline):
-    nlp = pipeline("bert", overflow="window")
-    doc = nlp.make_doc("cat " * 100_000)
-    nlp.get_pipe("trf_wordpiecer")(doc)
-    pieces = get_wordpieces(doc)
-    assert pieces.runs.lengths.max() <= MAX_LENGTH
-    assert all(doc._.trf_alignment)

@@ -29,11 +29,10 @@ def cut_docs(
     RETURNS (list of Wordpieces, (n_docs,)): The wordpieces of each.
     WARNS: TB101, once, where something is cut off.
     """
-    texts = [
-        doc.text[start:end]
-        for doc, of_doc in zip(docs, spans, strict=True)
-        for start, end in of_doc
-    ]
+    texts = []
+    for doc, of_doc in zip(docs, spans, strict=True):
+        text = doc.text  # put together anew each time that it is asked for
+        texts += [text[start:end] for start, end in of_doc]
     encoded = tokenizer.encode(texts)
     starts = numpy.asarray([start for of_doc in spans for start, _ in of_doc], dtype="int32")
     pieces = _shift(encoded, starts)
@@ -112,11 +111,13 @@ def _warn_of_cuts(
         return
     n_tokens = text = 0
     for doc, of_doc in zip(docs, spans, strict=True):
-        for _, end in of_doc:
-            if cut[text]:
-                token_starts = token_spans(doc)[:, 0]
-                n_tokens += int(((token_starts >= kept[text, 1]) & (token_starts < end)).sum())
-            text += 1
+        past = cut[text : text + len(of_doc)]
+        if past.any():
+            token_starts = token_spans(doc)[:, 0]
+            ends = numpy.asarray(of_doc, dtype="int32")[past, 1]
+            first = numpy.searchsorted(token_starts, kept[text : text + len(of_doc), 1][past])
+            n_tokens += int((numpy.searchsorted(token_starts, ends) - first).sum())
+        text += len(of_doc)
     message = errors.TB101.format(
         n_tokens=n_tokens, n_inputs=int(cut.sum()), max_length=tokenizer.limit
     )

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import srsly
-from spacy import util
 from spacy.language import Language
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc
@@ -33,6 +32,7 @@ from .inputs import SpansFunction, input_spans, validate_length, validate_senten
 from .records import set_wordpieces
 from .sentences import prediction_docs, updating_examples
 from .storage import replacing
+from .streams import annotate_stream
 
 SETTINGS = "wordpiecer.json"
 TOKENIZER = "tokenizer"
@@ -169,20 +169,13 @@ class TrfWordpiecer(Pipe):
         return doc
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Cut a stream of Docs into wordpieces, batch by batch.
+        """Cut a stream of Docs into wordpieces, in batches that are small where Docs are long.
 
         stream (iterable of Doc): The Docs; changed.
-        batch_size (int): How many to take at once.
+        batch_size (int): The most Docs to take at once.
         YIELDS (Doc): The same, in order.
         """
-        error_handler = self.get_error_handler()
-        for docs in util.minibatch(stream, size=batch_size):
-            try:
-                self.set_annotations(docs, self.predict(docs))
-            except Exception as error:  # noqa: PERF203 - one bad batch must not end the stream
-                error_handler(self.name, self, docs, error)
-            else:
-                yield from docs
+        return annotate_stream(self, stream, batch_size)
 
     def predict(self, docs: Sequence[Doc]) -> list[Wordpieces]:
         """Cut Docs into wordpieces without changing them.
