@@ -57,6 +57,11 @@ ENTRY_POINTS = {
     "thinc_layers": [
         "trf_bridge.TransformerModel.v1 = trf_bridge.wrappers.model:TransformerModel",
     ],
+    "spacy_misc": [
+        "trf_bridge.sentences.v1 = trf_bridge.pipes.inputs:make_sentences",
+        "trf_bridge.docs.v1 = trf_bridge.pipes.inputs:make_docs",
+        "trf_bridge.packed_sentences.v1 = trf_bridge.pipes.inputs:make_packed_sentences",
+    ],
     "spacy_scorers": [
         "trf_bridge.textcat_scorer.v1 = trf_bridge.pipes.textcat:make_textcat_scorer",
     ],

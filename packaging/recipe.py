@@ -15,8 +15,11 @@ LICENSES = HERE / "licenses"
 WEIGHTS = "model.safetensors"
 SETTINGS = {
     "words_per_batch",
+    "sentences",
+    "max_length",
     "overflow",
     "stride",
+    "window_rows",
     "split_special_tokens",
     "output_hidden_states",
     "output_attentions",

@@ -150,6 +150,7 @@ def test_windows_read_their_neighbours_and_answer_for_themselves():
     runs = Runs(
         rows=numpy.asarray([0, 1, 2, 3, 2, 3, 4, 5], dtype="int32"),
         lengths=numpy.asarray([4, 4], dtype="int32"),
+        texts=numpy.zeros((2, 2), dtype="int32"),
     )
     windowed = replace(doc, runs=runs)
     batch = make_batch([*make_docs([[2]]), windowed])
@@ -160,6 +161,41 @@ def test_windows_read_their_neighbours_and_answer_for_themselves():
     (activations,) = run_batch([windowed], 0)
     assert activations.last_hidden_state[:, 0].tolist() == [1, 2, 3, 4, 5, 6]
     assert [a.shape for a in activations.attentions] == [(LAYERS, HEADS, 4, 4)] * 2
+
+
+def test_rows_of_windows_that_are_means_and_their_transpose():
+    """Rows 2 and 3 are read by both windows; the plain Doc beside them is as it was."""
+    import torch
+
+    plain, windowed = make_docs([[2], [3, 3]])
+    runs = Runs(
+        rows=numpy.asarray([0, 1, 2, 3, 2, 3, 4, 5], dtype="int32"),
+        lengths=numpy.asarray([4, 4], dtype="int32"),
+        texts=numpy.zeros((2, 2), dtype="int32"),
+        mean=True,
+    )
+    docs = [plain, replace(windowed, runs=runs)]
+    batch = make_batch(docs)
+    assert batch.own.all()
+    assert batch.weights.tolist() == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 1, 1]
+    for words_per_batch in (0, 4, 8):
+        first, second = run_batch(docs, words_per_batch)
+        assert first.last_hidden_state[:, 0].tolist() == [1, 2]
+        # What the model gives for a wordpiece is here the same in each window.
+        assert second.last_hidden_state[:, 0].tolist() == [3, 4, 5, 6, 7, 8]
+        assert second.hidden_states[2, :, 0].tolist() == [5, 6, 7, 8, 9, 10]
+        d_outputs = [Activations(a.last_hidden_state) for a in (first, second)]
+        buffer = GradientBuffer(batch, d_outputs, torch.device("cpu"))
+        sums = numpy.zeros(8)
+        for indices in make_subbatches(batch.run_lengths, words_per_batch):
+            subbatch = batch.take(indices, 0)
+            tensors = SubbatchTensors(
+                run_fake(subbatch), subbatch, hidden_states=False, attentions=False
+            )
+            (output,), (gradient,) = buffer.pairs(subbatch, tensors)
+            assert output.shape == gradient.shape
+            numpy.add.at(sums, subbatch.rows, gradient[:, 0].numpy())
+        assert sums.tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 @pytest.mark.parametrize("docs", [[], [[]], [[], []]])

@@ -11,12 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import texts
-from tiny import MAX_LENGTH, WIDTH
+from thinc.api import NumpyOps
+from tiny import HEADS, LAYERS
 
-from trf_bridge.pipes.records import get_wordpieces
+from trf_bridge.align import apply_alignment
+from trf_bridge.pipes.cutting import cut_docs
+from trf_bridge.pipes.records import get_alignment, get_wordpieces, set_wordpieces
+from trf_bridge.types import Activations
 from trf_bridge.wrappers.model import get_shim
 from trf_bridge.wrappers.tokenizer import WordpieceTokenizer
 from trf_bridge.wrappers.windows import cut_windows
+
+WINDOW_ROWS = ["most_context", "mean"]
 
 TEXT = "Laced with dreams, dripping in reality. " * 6 + "北京 👍🏽 don't " * 5 + "the end"
 
@@ -147,25 +153,47 @@ def test_windows_of_pieces_that_share_a_character_overlap_there():
     assert two.run.tolist() == [2, 3]
 
 
+def plain_windows(plain, pieces, **flags):
+    """Each window by itself: rows that it answers for, rows that it reads, what the model gives."""
+    own, runs = windows_of(SimpleNamespace(wordpieces=pieces))
+    for rows, run in zip(own, runs, strict=True):
+        types = None if pieces.type_ids is None else pieces.type_ids[run].tolist()
+        yield rows, run, oracles.run_plain(plain, pieces.ids[run].tolist(), types, **flags)
+
+
+def rows_of_windows(pieces, states, window_rows):
+    """The row of each wordpiece from those of all windows, slowly.
+
+    states: For each window its own rows, the rows that it reads, and their states.
+    """
+    found = [[] for _ in range(len(pieces))]
+    for rows, run, window in states:
+        for row, state in zip(run, window, strict=True):
+            if window_rows == "mean" or row in rows:
+                found[row].append(state)
+    return [sum(several) / len(several) for several in found]
+
+
+@pytest.mark.parametrize("window_rows", WINDOW_ROWS)
 @pytest.mark.parametrize("stride", [0, 5, 128])
-def test_doc_in_windows_equals_the_windows_run_one_by_one(family, pipeline, checkpoint, stride):
-    """Each wordpiece's row is that of the window which it belongs to, run by itself."""
+def test_doc_in_windows_equals_the_windows_run_one_by_one(
+    family, pipeline, checkpoint, stride, window_rows
+):
+    """A wordpiece has the row of the window with most context, or the mean of all that read it."""
     import torch
 
-    nlp = pipeline(family, overflow="window", stride=stride)
-    wordpiecer = nlp.get_pipe("trf_wordpiecer")
+    nlp = pipeline(family, overflow="window", max_length=40, stride=stride, window_rows=window_rows)
     with nlp.select_pipes(disable=["sentencizer"]):
         doc = nlp(TEXT * 2)
     pieces = get_wordpieces(doc)
-    assert (len(pieces.lengths) > 1) == (wordpiecer.tokenizer.max_length is not None)
+    assert len(pieces.lengths) > 3
     plain = oracles.load_plain(family, checkpoint(family)).eval()
-    own, runs = windows_of(SimpleNamespace(wordpieces=pieces))
-    expected = numpy.zeros((len(pieces), WIDTH), dtype="float32")
-    for rows, run in zip(own, runs, strict=True):
-        types = None if pieces.type_ids is None else pieces.type_ids[run].tolist()
-        with torch.no_grad():
-            hidden = oracles.run_plain(plain, pieces.ids[run].tolist(), types).last_hidden_state[0]
-        expected[rows] = hidden.numpy()[[run.index(row) for row in rows]]
+    with torch.no_grad():
+        states = [
+            (rows, run, outputs.last_hidden_state[0])
+            for rows, run, outputs in plain_windows(plain, pieces)
+        ]
+    expected = torch.stack(rows_of_windows(pieces, states, window_rows))
     numpy.testing.assert_allclose(doc._.trf_last_hidden_state, expected, atol=1e-5, rtol=1e-5)
     linked = {row for rows in doc._.trf_alignment for row in rows}
     assert linked == set(range(len(pieces)))
@@ -173,48 +201,99 @@ def test_doc_in_windows_equals_the_windows_run_one_by_one(family, pipeline, chec
     assert doc.tensor.any(axis=1).all()
 
 
-def test_alignment_in_windows_is_that_of_the_oracle(family, pipeline):
-    nlp = pipeline(family, overflow="window", stride=6)
+@pytest.mark.parametrize("window_rows", WINDOW_ROWS)
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+def test_other_outputs_in_windows(family, pipeline, checkpoint, window_rows):
+    """One pooler output and one set of attentions per window, over all that it reads."""
+    import torch
+
+    flags = {"output_hidden_states": True, "output_attentions": True}
+    nlp = pipeline(family, overflow="window", stride=6, window_rows=window_rows, **flags)
     with nlp.select_pipes(disable=["sentencizer"]):
         doc = nlp(TEXT * 2)
     pieces = get_wordpieces(doc)
+    plain = oracles.load_plain(family, checkpoint(family)).eval()
+    with torch.no_grad():
+        windows = list(plain_windows(plain, pieces, **flags))
+    assert len(doc._.trf_pooler_output) == len(doc._.trf_all_attentions) == len(windows) > 3
+    for i, (_, run, outputs) in enumerate(windows):
+        attentions = torch.cat(outputs.attentions)
+        assert doc._.trf_all_attentions[i].shape == (LAYERS, HEADS, len(run), len(run))
+        numpy.testing.assert_allclose(doc._.trf_all_attentions[i], attentions, atol=1e-5)
+        numpy.testing.assert_allclose(
+            doc._.trf_pooler_output[i], outputs.pooler_output[0], atol=1e-5, rtol=1e-5
+        )
+    for layer in range(LAYERS + 1):
+        states = [(rows, run, o.hidden_states[layer][0]) for rows, run, o in windows]
+        expected = torch.stack(rows_of_windows(pieces, states, window_rows))
+        numpy.testing.assert_allclose(
+            doc._.trf_all_hidden_states[layer], expected, atol=1e-5, rtol=1e-5
+        )
+
+
+@pytest.mark.parametrize("window_rows", WINDOW_ROWS)
+def test_alignment_in_windows_is_that_of_the_oracle(family, pipeline, window_rows):
+    """A piece belongs to tokens of the whole sentence, a boundary piece to those of its window."""
+    nlp = pipeline(family, overflow="window", stride=6, window_rows=window_rows)
+    with nlp.select_pipes(disable=["sentencizer"]):
+        doc = nlp(TEXT * 2)
+    assert doc._.trf_alignment == links_in_windows(doc)
+
+
+def links_in_windows(doc):
+    pieces = get_wordpieces(doc)
     tokens = [(token.idx, token.idx + len(token)) for token in doc]
+    sentence = (0, tokens[-1][1])
     links = [[] for _ in tokens]
     row = 0
     for n, span in zip(pieces.lengths.tolist(), pieces.spans.tolist(), strict=True):
-        offsets = [tuple(p) for p in pieces.offsets[row : row + n].tolist()]
-        flags = pieces.boundary[row : row + n].tolist()
-        for piece, linked in enumerate(
-            oracles.link_pieces(doc.text, tokens, offsets, flags, tuple(span))
+        for offsets, edge in zip(
+            pieces.offsets[row : row + n].tolist(), pieces.boundary[row : row + n], strict=True
         ):
+            source = tuple(span) if edge else sentence
+            (linked,) = oracles.link_pieces(doc.text, tokens, [tuple(offsets)], [edge], source)
+            if not linked:  # a boundary piece of a window that covers no token
+                linked = oracles.nearest(tokens, range(len(tokens)), tuple(span))
             for token in linked:
-                links[token].append(row + piece)
-        row += n
-    assert doc._.trf_alignment == links
+                links[token].append(row)
+            row += 1
+    return links
 
 
+@pytest.mark.parametrize("window_rows", WINDOW_ROWS)
 @pytest.mark.parametrize("family", ["bert", "roberta", "gpt2", "t5"])
-def test_gradients_through_windows_equal_plain_autograd(family, fresh, checkpoint):
+def test_gradients_through_windows_equal_plain_autograd(family, fresh, checkpoint, window_rows):
+    """Of every output that the model has, all at once."""
     import torch
 
-    nlp = fresh(family, overflow="window", stride=6, words_per_batch=100)
+    kept = {"output_hidden_states": True, "output_attentions": True}
+    nlp = fresh(
+        family, overflow="window", stride=6, words_per_batch=100, window_rows=window_rows, **kept
+    )
     with nlp.select_pipes(disable=["sentencizer", "trf_tok2vec"]):
         docs = [nlp(text) for text in (TEXT, "short", TEXT)]
     model = nlp.get_pipe("trf_tok2vec").model
     wordpieces = [get_wordpieces(doc) for doc in docs]
     outputs, backprop = model(wordpieces, is_train=True)
     rng = numpy.random.default_rng(0)
-    gradients = [rng.normal(size=o.last_hidden_state.shape).astype("float32") for o in outputs]
-    records = [type(o)(last_hidden_state=g) for o, g in zip(outputs, gradients, strict=True)]
-    backprop(records)
+    gradients = [random_gradients(rng, output) for output in outputs]
+    backprop(gradients)
     plain = oracles.load_plain.__wrapped__(family, checkpoint(family)).train()
     for pieces, gradient in zip(wordpieces, gradients, strict=True):
-        own, runs = windows_of(SimpleNamespace(wordpieces=pieces))
-        for rows, run in zip(own, runs, strict=True):
-            types = None if pieces.type_ids is None else pieces.type_ids[run].tolist()
-            hidden = oracles.run_plain(plain, pieces.ids[run].tolist(), types).last_hidden_state[0]
-            kept = hidden[[run.index(row) for row in rows]]
-            (kept * torch.tensor(gradient[rows])).sum().backward()
+        windows = list(plain_windows(plain, pieces, **kept))
+        states = [(rows, run, torch.stack(o.hidden_states, 2)[0]) for rows, run, o in windows]
+        hidden = torch.stack(rows_of_windows(pieces, states, window_rows))  # (n_wp, layers, width)
+        loss = (hidden * torch.tensor(gradient.hidden_states).transpose(0, 1)).sum()
+        states = [(rows, run, o.last_hidden_state[0]) for rows, run, o in windows]
+        hidden = torch.stack(rows_of_windows(pieces, states, window_rows))
+        loss = loss + (hidden * torch.tensor(gradient.last_hidden_state)).sum()
+        for i, (_, _, given_outputs) in enumerate(windows):
+            attentions = torch.cat(given_outputs.attentions)
+            loss = loss + (attentions * torch.tensor(gradient.attentions[i])).sum()
+            if gradient.pooler_output is not None:
+                pooled = given_outputs.pooler_output[0]
+                loss = loss + (pooled * torch.tensor(gradient.pooler_output[i])).sum()
+        loss.backward()
     expected = dict(plain.named_parameters())
     for name, parameter in get_shim(model)._model.named_parameters():
         if expected[name].grad is not None:
@@ -224,10 +303,57 @@ def test_gradients_through_windows_equal_plain_autograd(family, fresh, checkpoin
             )
 
 
-def test_window_of_a_hundred_thousand_tokens(pipeline):
-    nlp = pipeline("bert", overflow="window")
-    doc = nlp.make_doc("cat " * 100_000)
-    nlp.get_pipe("trf_wordpiecer")(doc)
-    pieces = get_wordpieces(doc)
-    assert pieces.runs.lengths.max() <= MAX_LENGTH
-    assert all(doc._.trf_alignment)
+def random_gradients(rng, outputs):
+    def like(array):
+        return None if array is None else rng.normal(size=array.shape).astype("float32")
+
+    return Activations(
+        last_hidden_state=like(outputs.last_hidden_state),
+        pooler_output=like(outputs.pooler_output),
+        hidden_states=like(outputs.hidden_states),
+        attentions=[like(attention) for attention in outputs.attentions],
+    )
+
+
+@given(
+    text=texts(30),
+    window_rows=st.sampled_from(WINDOW_ROWS),
+    room=st.integers(1, 8),
+    stride=st.integers(0, 5),
+)
+@settings(max_examples=80)
+def test_no_wordpiece_of_any_window_is_lost(
+    family, pipeline, checkpoint, text, window_rows, room, stride
+):
+    """Small windows of odd texts: some hold nothing but white space, or a part of one token."""
+    plain = oracles.load_plain_tokenizer(checkpoint(family))
+    tokenizer = WordpieceTokenizer(
+        plain,
+        max_length=room + plain.num_special_tokens_to_add(),
+        overflow="window",
+        stride=stride,
+        window_rows=window_rows,
+    )
+    doc = pipeline(family).make_doc(text)
+    if not len(doc):
+        return
+    (pieces,) = cut_docs(tokenizer, [doc], [[(0, doc[-1].idx + len(doc[-1]))]])
+    set_wordpieces(doc, pieces)
+    links = doc._.trf_alignment
+    assert {row for rows in links for row in rows} == set(range(len(pieces)))
+    if pieces.runs is not None:
+        assert links == links_in_windows(doc)
+    alignment = get_alignment(doc)
+    states = numpy.arange(1, len(pieces) + 1, dtype="float64")[:, None]
+    (rows,), _ = apply_alignment(NumpyOps(), alignment, [states])
+    numpy.testing.assert_allclose(rows.sum(), states.sum(), rtol=1e-5)
+
+
+def test_windows_of_one_character_still_read_their_neighbours(pipeline, checkpoint):
+    plain = oracles.load_plain_tokenizer(checkpoint("roberta"))
+    doc = pipeline("roberta").make_doc("👍")
+    tokenizer = WordpieceTokenizer(plain, max_length=4, overflow="window", stride=1)
+    (pieces,) = cut_docs(tokenizer, [doc], [[(0, 1)]])
+    assert (pieces.spans == [0, 1]).all()
+    assert pieces.runs.lengths.tolist() == [4] * (len(pieces.lengths))
+    assert len(pieces) == 4 + 2 * len(pieces.lengths)

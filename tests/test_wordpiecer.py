@@ -8,6 +8,7 @@ import pytest
 import spacy
 from spacy.training import Example
 
+from trf_bridge.pipes.cutting import cut_docs
 from trf_bridge.pipes.records import get_wordpieces
 
 TEXT = "Apple pie is delicious. Is it? Yes."
@@ -97,6 +98,32 @@ def test_update_sees_the_sentences_that_prediction_sees(fresh):
         nlp.update([Example(nlp.make_doc(TEXT), reference)])
         nlp.update([Example(nlp.make_doc(TEXT), nlp.make_doc(TEXT))])
     assert seen == [[[0, len(TEXT)]], [[0, len(TEXT)]]]
+
+
+def test_text_of_a_doc_is_put_together_once(pipeline):
+    """spaCy does it each time that it is asked; for each sentence, that would be quadratic."""
+
+    class CountingDoc:
+        n_asked = 0
+
+        @property
+        def text(self):
+            self.n_asked += 1
+            return "a " * 50
+
+    doc = CountingDoc()
+    spans = [(2 * i, 2 * i + 1) for i in range(50)]
+    (pieces,) = cut_docs(wordpiecer_of(pipeline("bert")).tokenizer, [doc], [spans])
+    assert pieces.spans.tolist() == [list(span) for span in spans]
+    assert doc.n_asked == 1
+
+
+def test_tokens_past_the_maximum_are_counted_through_many_sentences(pipeline):
+    nlp = pipeline("bert", max_length=6)
+    texts = ["a b c d e f . a b . a b c d e .", "a .", "a b c d e f g . a b c ."]
+    # Four wordpieces of each sentence remain.
+    with pytest.warns(UserWarning, match=r"\[TB101\] 9 tokens of 3 sentences"):
+        list(nlp.pipe(texts))
 
 
 def test_checkpoint_is_taken_from_the_tok2vec(checkpoint):

@@ -8,6 +8,7 @@ def trim_spans(texts: list[str], n_pieces: Array, spans: Array, out: Array) -> N
 def overlap(
     tokens: Array,
     bounds: Array,
+    texts: Array,
     spans: Array,
     pieces: Array,
     lengths: Array,

@@ -52,6 +52,7 @@ def trim_spans(list texts, const int[::1] n_pieces, const int[:, ::1] spans, int
 def overlap(
     const int[:, ::1] tokens,
     const int[:, ::1] bounds,
+    const int[:, ::1] texts,
     const int[:, ::1] spans,
     const int[:, ::1] pieces,
     const int[::1] lengths,
@@ -66,23 +67,29 @@ def overlap(
 
     tokens ((n_tokens, 2)): Character start and end, sorted within each Doc.
     bounds ((n_inputs, 2)): First and last token (exclusive) of each input's Doc.
+    texts ((n_inputs, 2)): Characters of the text that each input was cut from, where its wordpieces
+        can belong: for a sentence the same as spans, for a window those of the whole sentence.
     spans ((n_inputs, 2)): Characters that each input covers.
     pieces ((n_wp, 2)): Trimmed character start and end of each wordpiece.
     lengths ((n_inputs,)): Wordpieces of each input.
-    covered ((n_inputs, 2)): Receives the first and last token (exclusive) of each input.
+    covered ((n_inputs, 2)): Receives the first and last token (exclusive) of each input; the
+        nearest token of its text where it covers none.
     ranges ((n_wp, 2)): Receives the first and last token (exclusive) of each wordpiece.
     """
     cdef Py_ssize_t i, piece = 0, stop
-    cdef int low, high, at, last, start, end
+    cdef int low, high, at, first, last, start, end
     with nogil:
         at = 0
         for i in range(lengths.shape[0]):
-            at = _seek(tokens, at, bounds[i, 0], bounds[i, 1], spans[i, 0])
-            low = high = at
-            while high < bounds[i, 1] and tokens[high, 0] < spans[i, 1]:
-                high += 1
-            covered[i, 0] = low
-            covered[i, 1] = high
+            low = _bisect(tokens, 1, bounds[i, 0], bounds[i, 1], texts[i, 0] + 1)
+            high = _bisect(tokens, 0, low, bounds[i, 1], texts[i, 1])
+            first = _bisect(tokens, 1, low, high, spans[i, 0] + 1)
+            last = _bisect(tokens, 0, first, high, spans[i, 1])
+            if first == last:  # a window of nothing but white space
+                first = last = _nearest(tokens, first, low, high, spans[i, 0], spans[i, 1])
+                last += high > low
+            covered[i, 0] = first
+            covered[i, 1] = last
             stop = piece + lengths[i]
             while piece < stop:
                 start = pieces[piece, 0]
@@ -98,6 +105,20 @@ def overlap(
                 ranges[piece, 0] = at
                 ranges[piece, 1] = last
                 piece += 1
+
+
+cdef int _bisect(
+    const int[:, ::1] tokens, int edge, int low, int high, int char
+) noexcept nogil:
+    """The first token in [low, high) that starts (edge 0) or ends (edge 1) there or later."""
+    cdef int middle
+    while low < high:
+        middle = (low + high) // 2
+        if tokens[middle, edge] < char:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 cdef int _seek(const int[:, ::1] tokens, int at, int low, int high, int char) noexcept nogil:

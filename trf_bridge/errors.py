@@ -126,15 +126,31 @@ TB031 = (
     "transformers {saved}, and {installed} is installed. Install the version that it was saved "
     "with, or one close to it."
 )
+TB034 = (
+    "[TB034] An input can have {got} wordpieces, and {n_added} of them are boundary pieces that "
+    "the tokenizer adds to each. Set max_length on trf_wordpiecer to {least} at least."
+)
+TB035 = (
+    "[TB035] The function in sentences of '{name}' must return a list of Spans for each of the "
+    "{n_docs} Docs, each Span with tokens of that Doc, and it returned {got}."
+)
+TB036 = (
+    "[TB036] The function in sentences of '{name}' returned the tokens {one} and after them the "
+    "tokens {two} of one Doc. Spans must stand in order and share no token."
+)
 
 # Warnings
 TB101 = (
-    "[TB101] {n_tokens} tokens of {n_inputs} sentences or pairs lie past the model's maximum of "
+    "[TB101] {n_tokens} tokens of {n_inputs} sentences or pairs lie past the maximum of "
     "{max_length} wordpieces; their rows of doc.tensor are zero. Split the text into shorter "
     "sentences, or set overflow = 'window' on trf_wordpiecer."
 )
 TB102 = (
     "[TB102] No gradient reached '{name}': it learns nothing from this batch. {heads} To keep the "
     "transformer as it is on purpose, set freeze = 'all' in its model."
+)
+TB105 = (
+    "[TB105] {n_tokens} tokens of {n_docs} Docs, white space aside, are in none of the Spans that "
+    "the function in sentences of '{name}' returned; their rows of doc.tensor are zero."
 )
 TB106 = "[TB106] The separator of {n_docs} Docs {problem}. {advice}"

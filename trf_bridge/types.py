@@ -15,10 +15,16 @@ class Runs(NamedTuple):
 
     rows (int32, (n_run,)): Rows of the Doc's wordpieces, window after window.
     lengths (int32, (n_inputs,)): How many of them each window has.
+    texts (int32, (n_inputs, 2)): Characters of `doc.text` that each window was cut from: its whole
+        sentence.
+    mean (bool): Whether a row is the mean over all windows that read it, and not that of the
+        window whose own it is.
     """
 
     rows: Array
     lengths: Array
+    texts: Array
+    mean: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,14 +40,15 @@ class Wordpieces:
     boundary (bool, (n_wp,)): Pieces that the tokenizer added, such as `[CLS]`.
     lengths (int32, (n_inputs,)): Wordpieces of each input.
     spans (int32, (n_inputs, 2)): Characters of `doc.text` that each input covers. What was cut off
-        past the model's maximum length is not covered; of a pair, `segments` says so.
+        past the maximum length is not covered; of a pair, `segments` says so. Windows whose rows
+        are means cover all that they read, so they overlap; others cover what they answer for.
     class_rows (int32, (n_inputs,)): The class token of each input, such as `[CLS]`; -1 where the
         tokenizer has none.
     joined (str): The wordpieces as the vocabulary writes them, with marks such as `##`, `Ġ` or `▁`,
         each through `escape_piece`, separated by NUL; one string takes a tenth of the memory of a
         list.
-    runs (Runs): For an input in overlapping windows: what each window reads. None where every
-        input reads exactly its own wordpieces.
+    runs (Runs): For inputs of which some are windows: what each reads. None where there are no
+        windows.
     segments (int32, (n_inputs, 3, 2)): For a pair of texts: the characters of `doc.text` that each
         input covers of the first text, of the separator and of the second. None where the Doc is
         no pair.
@@ -75,10 +82,12 @@ class Activations:
     """What the model gave for one Doc, or the gradient of a loss with respect to it.
 
     last_hidden_state (float32, (n_wp, width)): In a gradient it may be None.
-    pooler_output (float32, (n_inputs, width)): None where the model has no pooler.
+    pooler_output (float32, (n_inputs, width)): None where the model has no pooler. A sentence in
+        windows has one for each window.
     hidden_states (float32, (layers + 1, n_wp, width)): None unless asked for.
     attentions (list of float32, each (layers, heads, length, length)): One per input; None unless
-        asked for. Rows are the queries, as in transformers.
+        asked for. Rows are the queries, as in transformers. A sentence in windows has one for each
+        window, of all that it reads: `runs` says which wordpieces these are.
     """
 
     last_hidden_state: Array

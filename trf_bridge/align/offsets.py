@@ -85,6 +85,7 @@ def align(
     offsets = _concatenate([pieces.offsets for pieces in wordpieces], (0, 2))
     lengths = _concatenate([pieces.lengths for pieces in wordpieces], (0,))
     spans = _concatenate([pieces.spans for pieces in wordpieces], (0, 2))
+    sources = _concatenate([_sources(pieces) for pieces in wordpieces], (0, 2))
     boundary = _concatenate([pieces.boundary for pieces in wordpieces], (0,), "bool")
     token_ends = numpy.cumsum(n_tokens, dtype="int32")
     bounds = numpy.stack([token_ends - n_tokens, token_ends], axis=1)
@@ -94,11 +95,13 @@ def align(
     bounds = numpy.repeat(bounds, n_inputs, axis=0)
     segments = find_segments(wordpieces)
     if segments is not None:
-        ranges, owners = overlap_segments(tokens, bounds, segments, trimmed, lengths, boundary)
+        ranges, owners = overlap_segments(
+            tokens, bounds, sources, segments, trimmed, lengths, boundary
+        )
         return _links_of_ranges(ranges, owners, n_tokens, n_pieces)
     ranges = numpy.empty_like(offsets)
     covered = numpy.empty_like(spans)
-    overlap(tokens, bounds, spans, trimmed, lengths, covered, ranges)
+    overlap(tokens, bounds, sources, spans, trimmed, lengths, covered, ranges)
     attach_boundary(ranges, covered, lengths, boundary)
     return _links(ranges, n_tokens, n_pieces)
 
@@ -117,6 +120,11 @@ def _links_of_ranges(ranges: Array, owners: Array, n_tokens: Array, n_pieces: Ar
     doc_rows = numpy.repeat(numpy.repeat(first_rows, n_tokens), lengths)
     weights = share_weights(shares[rows + doc_rows])
     return Alignment(rows=rows, lengths=lengths, weights=weights, n_tokens=n_tokens)
+
+
+def _sources(pieces: Wordpieces) -> Array:
+    """The characters that each input was cut from: of a window, those of the whole sentence."""
+    return pieces.spans if pieces.runs is None else pieces.runs.texts
 
 
 def _links(ranges: Array, n_tokens: Array, n_pieces: Array) -> Alignment:

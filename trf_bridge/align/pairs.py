@@ -46,6 +46,7 @@ def find_segments(wordpieces: Sequence[Wordpieces]) -> Segments | None:
 def overlap_segments(
     tokens: Array,
     bounds: Array,
+    sources: Array,
     segments: Segments,
     pieces: Array,
     lengths: Array,
@@ -58,6 +59,7 @@ def overlap_segments(
 
     tokens (int32, (n_tokens, 2)): Character start and end, sorted within each Doc.
     bounds (int32, (n_inputs, 2)): First and last token (exclusive) of each input's Doc.
+    sources (int32, (n_inputs, 2)): Characters that each input was cut from; of no use for a pair.
     segments (Segments): The segments of the inputs.
     pieces (int32, (n_wp, 2)): Trimmed character start and end of each wordpiece.
     lengths (int32, (n_inputs,)): Wordpieces of each input.
@@ -68,7 +70,9 @@ def overlap_segments(
     covered = numpy.empty_like(segments.chars)
     ranges = numpy.empty((3, len(pieces), 2), dtype="int32")
     for i, chars in enumerate(segments.chars):
-        overlap(tokens, bounds, chars, pieces, lengths, covered[i], ranges[i])
+        alone = ~segments.is_pair & (i == 0)
+        texts = numpy.where(alone[:, None], sources, chars)
+        overlap(tokens, bounds, texts, chars, pieces, lengths, covered[i], ranges[i])
     # A token that was merged across the separator is of the first segment that has a part of it.
     for i in (1, 2):
         numpy.maximum(covered[i], covered[i - 1, :, 1:], out=covered[i])

@@ -10,7 +10,7 @@ import numpy
 from spacy.tokens import Doc
 
 from .. import errors
-from ..types import Array, Runs, Wordpieces
+from ..types import Array, Wordpieces
 from ..wrappers.tokenizer import Encoded, WordpieceTokenizer
 from .records import token_spans
 
@@ -29,11 +29,10 @@ def cut_docs(
     RETURNS (list of Wordpieces, (n_docs,)): The wordpieces of each.
     WARNS: TB101, once, where something is cut off.
     """
-    texts = [
-        doc.text[start:end]
-        for doc, of_doc in zip(docs, spans, strict=True)
-        for start, end in of_doc
-    ]
+    texts = []
+    for doc, of_doc in zip(docs, spans, strict=True):
+        text = doc.text  # put together anew each time that it is asked for
+        texts += [text[start:end] for start, end in of_doc]
     encoded = tokenizer.encode(texts)
     starts = numpy.asarray([start for of_doc in spans for start, _ in of_doc], dtype="int32")
     pieces = _shift(encoded, starts)
@@ -50,7 +49,7 @@ def _shift(encoded: Encoded, starts: Array) -> Wordpieces:
     if runs is not None:
         first_rows = numpy.cumsum(encoded.n_pieces) - encoded.n_pieces
         shift = numpy.repeat(numpy.repeat(first_rows, encoded.n_inputs), runs.lengths)
-        runs = Runs(runs.rows + shift, runs.lengths)
+        runs = runs._replace(rows=runs.rows + shift, texts=runs.texts + input_starts[:, None])
     return replace(
         pieces,
         offsets=pieces.offsets + numpy.repeat(input_starts, pieces.lengths)[:, None],
@@ -72,8 +71,14 @@ def _split(tokenizer: WordpieceTokenizer, pieces: Wordpieces, n_inputs: Array) -
         if pieces.runs is not None:
             run_lengths = pieces.runs.lengths[inputs]
             run_end = run_start + int(run_lengths.sum())
-            if run_end - run_start != row_end - row_start:
-                runs = Runs(pieces.runs.rows[run_start:run_end] - row_start, run_lengths.copy())
+            texts = pieces.runs.texts[inputs]
+            reads_others = run_end - run_start != row_end - row_start
+            if reads_others or not numpy.array_equal(texts, pieces.spans[inputs]):
+                runs = pieces.runs._replace(
+                    rows=pieces.runs.rows[run_start:run_end] - row_start,
+                    lengths=run_lengths.copy(),
+                    texts=texts.copy(),
+                )
             run_start = run_end
         ids = pieces.ids[rows].copy()
         class_rows = pieces.class_rows[inputs]
@@ -106,13 +111,15 @@ def _warn_of_cuts(
         return
     n_tokens = text = 0
     for doc, of_doc in zip(docs, spans, strict=True):
-        for _, end in of_doc:
-            if cut[text]:
-                token_starts = token_spans(doc)[:, 0]
-                n_tokens += int(((token_starts >= kept[text, 1]) & (token_starts < end)).sum())
-            text += 1
+        past = cut[text : text + len(of_doc)]
+        if past.any():
+            token_starts = token_spans(doc)[:, 0]
+            ends = numpy.asarray(of_doc, dtype="int32")[past, 1]
+            first = numpy.searchsorted(token_starts, kept[text : text + len(of_doc), 1][past])
+            n_tokens += int((numpy.searchsorted(token_starts, ends) - first).sum())
+        text += len(of_doc)
     message = errors.TB101.format(
-        n_tokens=n_tokens, n_inputs=int(cut.sum()), max_length=tokenizer.max_length
+        n_tokens=n_tokens, n_inputs=int(cut.sum()), max_length=tokenizer.limit
     )
     warnings.warn(message, stacklevel=4)
 

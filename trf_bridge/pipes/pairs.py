@@ -134,7 +134,7 @@ def _cut_pairs(
             if is_cut
         )
         message = errors.TB101.format(
-            n_tokens=n_tokens, n_inputs=int(cut.sum()), max_length=tokenizer.max_length
+            n_tokens=n_tokens, n_inputs=int(cut.sum()), max_length=tokenizer.limit
         )
         warnings.warn(message, stacklevel=5)
     return [replace(pieces, joined=tokenizer.join_strings(pieces.ids)) for pieces in found]

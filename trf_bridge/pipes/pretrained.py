@@ -10,7 +10,15 @@ if TYPE_CHECKING:
 
 # Which component takes which setting; the rest of the names are those of `TransformerModel`.
 SHARED = ("revision", "trust_remote_code")
-WORDPIECER = ("overflow", "stride", "separator", "split_special_tokens")
+WORDPIECER = (
+    "sentences",
+    "max_length",
+    "overflow",
+    "stride",
+    "window_rows",
+    "separator",
+    "split_special_tokens",
+)
 
 
 def from_pretrained(name_or_path: str | Path, lang: str = "en", **settings: Any) -> Language:
@@ -18,9 +26,9 @@ def from_pretrained(name_or_path: str | Path, lang: str = "en", **settings: Any)
 
     name_or_path (str, Path): A folder, or a name on the Hugging Face hub.
     lang (str): Code of the language whose tokenizer spaCy is to use.
-    **settings: Config fields of the components: revision, trust_remote_code, overflow, stride,
-        separator, split_special_tokens, words_per_batch, output_hidden_states,
-        output_attentions, precision.
+    **settings: Config fields of the components: revision, trust_remote_code, sentences, max_length,
+        overflow, stride, window_rows, separator, split_special_tokens, words_per_batch,
+        output_hidden_states, output_attentions, precision.
     RETURNS (Language): The pipeline, initialized.
     RAISES (ValueError, TypeError): TB002, TB003, TB004, TB007, TB008, TB009, TB012, TB013, TB016,
         TB037; TB018 for a setting that there isn't.

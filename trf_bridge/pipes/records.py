@@ -58,8 +58,8 @@ def get_wordpieces(doc: Doc) -> Wordpieces | None:
     if stored is None:
         return None
     record = dict(stored)
-    run_rows, run_lengths = record.pop("run_rows"), record.pop("run_lengths")
-    runs = None if run_rows is None else Runs(run_rows, run_lengths)
+    windows = {name: record.pop(f"run_{name}") for name in Runs._fields}
+    runs = None if windows["rows"] is None else Runs(**windows)
     return Wordpieces(**record, runs=runs)
 
 
@@ -71,7 +71,8 @@ def set_wordpieces(doc: Doc, wordpieces: Wordpieces) -> None:
     """
     record = _arrays(wordpieces)
     runs = record.pop("runs")
-    record["run_rows"], record["run_lengths"] = (None, None) if runs is None else runs
+    for name in Runs._fields:
+        record[f"run_{name}"] = None if runs is None else getattr(runs, name)
     _data(doc)[WORDPIECES] = record
     for stale in (ALIGNMENT, OUTPUTS, D_OUTPUTS):
         _data(doc).pop(stale, None)

@@ -7,7 +7,10 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
+import numpy
 from spacy.language import Language
+
+from .records import token_spans
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -33,29 +36,29 @@ def has_sentences(doc: Doc) -> bool:
     return "sents" in doc.user_hooks or doc.has_annotation("SENT_START")
 
 
-def prediction_spans(examples: Sequence[Example], component: object) -> list[list[tuple[int, int]]]:
-    """Find the sentences that prediction would see, for the predicted Docs of a training batch.
+def prediction_docs(examples: Sequence[Example], component: object) -> list[Doc]:
+    """Find the predicted Docs of a training batch, with the boundaries that prediction would see.
 
     A model that is trained on other pieces than it later reads is a silent fault, so these are
     asked in turn: the boundaries set on the predicted Doc; the sentencizer before the component in
-    the pipeline that is being updated; the boundaries of the reference; else the whole Doc.
+    the pipeline that is being updated; the boundaries of the reference; else there are none.
 
     examples (sequence of Example, (n_docs,)): The batch.
     component (object): The component that asks.
-    RETURNS (list of list of tuple of int, (n_docs,)): Character start and end of each sentence.
+    RETURNS (list of Doc, (n_docs,)): The predicted Docs, or copies of them with boundaries.
     """
     nlp = _updating_pipeline(component)
     sentencizer = None if nlp is None else _sentencizer_before(nlp, component)
-    spans = []
+    docs = []
     for example in examples:
-        doc = example.predicted
+        doc, reference = example.predicted, example.reference
         if len(doc) and not has_sentences(doc):
             if sentencizer is not None:
                 doc = sentencizer(doc.copy())
-            elif has_sentences(example.reference) and example.reference.text == doc.text:
-                doc = example.reference
-        spans.append(sentence_spans(doc))
-    return spans
+            elif has_sentences(reference) and reference.text == doc.text:
+                doc = _with_sentences(doc, reference)
+        docs.append(doc)
+    return docs
 
 
 def updating_examples(docs: Sequence[Doc], component: object) -> list[Example] | None:
@@ -73,6 +76,18 @@ def updating_examples(docs: Sequence[Doc], component: object) -> list[Example] |
     examples = [found.get(id(doc)) for doc in docs]
     known = [example for example in examples if example is not None]
     return known if len(known) == len(docs) else None
+
+
+def _with_sentences(doc: Doc, reference: Doc) -> Doc:
+    """A copy of a Doc with the sentences of another one of the same text."""
+    copy = doc.copy()
+    starts = [sentence.start_char for sentence in reference.sents]
+    # The tokens of the two may differ: a sentence starts with the token that holds its first
+    # character, or else with the next.
+    first = set(numpy.searchsorted(token_spans(doc)[:, 1], starts, side="right").tolist())
+    for token in copy:
+        token.is_sent_start = token.i in first
+    return copy
 
 
 def _sentencizer_before(nlp: Language, component: object) -> Callable[[Doc], Doc] | None:

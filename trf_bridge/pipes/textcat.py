@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy
@@ -10,6 +10,7 @@ from spacy.language import Language
 from spacy.pipeline import TextCategorizer
 from spacy.pipeline.textcat_multilabel import MultiLabel_TextCategorizer
 from spacy.scorer import Scorer
+from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Config, Model
@@ -18,6 +19,7 @@ from .. import errors
 from ..wrappers.model import get_shim
 from .listener import Listener
 from .sentence_vectors import ClassVectors, PoolerVectors
+from .streams import annotate_stream
 from .tok2vec import TrfTok2Vec
 from .wordpiecer import TrfWordpiecer
 
@@ -110,6 +112,15 @@ class TrfTextCategorizer(TextCategorizer):
         """Make the component; see `make_trf_textcat` for the arguments."""
         super().__init__(vocab, model, name, threshold=threshold, scorer=scorer)
         self.cfg["multi_label"] = False
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """Classify a stream of Docs, in batches that are small where Docs are long.
+
+        stream (iterable of Doc): Docs that have been through the transformer; changed.
+        batch_size (int): The most Docs to take at once.
+        YIELDS (Doc): The same, in order.
+        """
+        return annotate_stream(self, stream, batch_size)
 
     def initialize(
         self,

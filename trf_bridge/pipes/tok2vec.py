@@ -38,6 +38,7 @@ from .records import (
 )
 from .standalone import replace_listener, replace_listener_cfg
 from .storage import replacing
+from .streams import annotate_stream
 from .upstream import Upstream
 from .wordpiecer import TrfWordpiecer
 
@@ -163,6 +164,15 @@ class TrfTok2Vec(Upstream, TrainablePipe):
     def traits(self) -> Traits | None:
         """RETURNS (Traits): What the transformer gives; None while it has no weights."""
         return get_shim(self._layer).traits
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """Run the transformer over a stream of Docs, in batches that are small where Docs are long.
+
+        stream (iterable of Doc): Docs with wordpieces; changed.
+        batch_size (int): The most Docs to take at once.
+        YIELDS (Doc): The same, in order.
+        """
+        return annotate_stream(self, stream, batch_size)
 
     def predict(self, docs: Iterable[Doc]) -> Predictions:
         """Run the transformer over Docs without changing them.

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import srsly
-from spacy import util
 from spacy.language import Language
 from spacy.pipeline import Pipe
 from spacy.tokens import Doc
@@ -29,10 +28,12 @@ from ..wrappers.loading import (
 from ..wrappers.shim import FORMAT, check_format
 from ..wrappers.tokenizer import WordpieceTokenizer, validate_overflow
 from .attrs import install_extensions
+from .inputs import SpansFunction, input_spans, validate_length, validate_sentences
 from .pairs import cut_docs_and_pairs, find_pairs, validate_separator
 from .records import set_wordpieces
-from .sentences import prediction_spans, sentence_spans, updating_examples
+from .sentences import prediction_docs, updating_examples
 from .storage import replacing
+from .streams import annotate_stream
 
 SETTINGS = "wordpiecer.json"
 TOKENIZER = "tokenizer"
@@ -44,8 +45,11 @@ TOKENIZER = "tokenizer"
     default_config={
         "trf_name": "",
         "revision": None,
+        "sentences": "sents",
+        "max_length": None,
         "overflow": "truncate",
         "stride": 128,
+        "window_rows": "most_context",
         "split_special_tokens": False,
         "separator": None,
         "trust_remote_code": False,
@@ -56,8 +60,11 @@ def make_trf_wordpiecer(
     name: str,
     trf_name: str,
     revision: str | None,
+    sentences: str | SpansFunction,
+    max_length: int | None,
     overflow: str,
     stride: int,
+    window_rows: str,
     split_special_tokens: bool,
     separator: str | None,
     trust_remote_code: bool,
@@ -69,9 +76,15 @@ def make_trf_wordpiecer(
     trf_name (str): A folder, or a name on the Hugging Face hub; "" for that of the pipeline's
         trf_tok2vec. Looked up once, by `nlp.initialize`.
     revision (str): Branch, tag or commit on the hub; None for the main branch.
-    overflow (str): What becomes of a sentence past the model's maximum length: "truncate" cuts it,
-        "window" reads it in overlapping windows.
+    sentences (str, callable): What the model reads at once: the "sents" of a Doc, the whole "doc",
+        or what a function says that takes Docs and returns the Spans of each.
+    max_length (int): The most wordpieces of an input, boundary pieces included; at most the model's
+        own maximum, which None stands for. Of a model that has none it is 4096.
+    overflow (str): What becomes of an input past that length: "truncate" cuts it, "window" reads it
+        in overlapping windows.
     stride (int): Wordpieces that neighbouring windows share; at most half a window.
+    window_rows (str): What a wordpiece that several windows read gets: the rows of the window in
+        which it has "most_context", or their "mean".
     split_special_tokens (bool): Whether a special token that is written out in a text, such as
         "[SEP]", is cut like any other text. False: it stands for itself, as in a plain call of the
         Hugging Face tokenizer. In both cases it is part of the text and belongs to the tokens that
@@ -87,8 +100,11 @@ def make_trf_wordpiecer(
         name,
         trf_name=trf_name,
         revision=revision,
+        sentences=sentences,
+        max_length=max_length,
         overflow=overflow,
         stride=stride,
+        window_rows=window_rows,
         split_special_tokens=split_special_tokens,
         separator=separator,
         trust_remote_code=trust_remote_code,
@@ -105,8 +121,11 @@ class TrfWordpiecer(Pipe):
         *,
         trf_name: str = "",
         revision: str | None = None,
+        sentences: str | SpansFunction = "sents",
+        max_length: int | None = None,
         overflow: str = "truncate",
         stride: int = 128,
+        window_rows: str = "most_context",
         split_special_tokens: bool = False,
         separator: str | None = None,
         trust_remote_code: bool = False,
@@ -115,19 +134,27 @@ class TrfWordpiecer(Pipe):
 
         RAISES (ValueError, TypeError): TB008, TB009, TB037.
         """
-        validate_overflow(overflow)
-        _validate_stride(stride)
+        validate_sentences(sentences)
+        validate_overflow(overflow, window_rows)
+        shared = "It is the number of wordpieces that neighbouring windows share."
+        validate_length("stride", stride, shared, least=0)
+        if max_length is not None:
+            validate_length("max_length", max_length, "null stands for the model's own maximum.")
         validate_separator(separator)
         self.vocab = vocab
         self.name = name
         self.trf_name = trf_name
         self.revision = revision
+        self.sentences = sentences
+        self.max_length = max_length
         self.overflow = overflow
         self.stride = stride
+        self.window_rows = window_rows
         self.split_special_tokens = split_special_tokens
         self.separator = separator
         self.trust_remote_code = trust_remote_code
         self._tokenizer: WordpieceTokenizer | None = None
+        self._model_limit: int | None = None
         install_extensions()
 
     @property
@@ -160,36 +187,26 @@ class TrfWordpiecer(Pipe):
         return doc
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Cut a stream of Docs into wordpieces, batch by batch.
+        """Cut a stream of Docs into wordpieces, in batches that are small where Docs are long.
 
         stream (iterable of Doc): The Docs; changed.
-        batch_size (int): How many to take at once.
+        batch_size (int): The most Docs to take at once.
         YIELDS (Doc): The same, in order.
         """
-        error_handler = self.get_error_handler()
-        for docs in util.minibatch(stream, size=batch_size):
-            try:
-                self.set_annotations(docs, self.predict(docs))
-            except Exception as error:  # noqa: PERF203 - one bad batch must not end the stream
-                error_handler(self.name, self, docs, error)
-            else:
-                yield from docs
+        return annotate_stream(self, stream, batch_size)
 
     def predict(self, docs: Sequence[Doc]) -> list[Wordpieces]:
         """Cut Docs into wordpieces without changing them.
 
         docs (sequence of Doc, (n_docs,)): The Docs.
         RETURNS (list of Wordpieces, (n_docs,)): The wordpieces of each.
-        RAISES (ValueError, TypeError): TB009, TB010, TB037.
-        WARNS: TB101 where something is cut off; TB106 for separators that are not what they seem.
+        RAISES (ValueError, TypeError): TB009, TB010, TB037; TB035, TB036 for what a function in
+            `sentences` returned.
+        WARNS: TB101, once, where something is cut off; TB105 where something is left out; TB106 for
+            separators that are not what they seem.
         """
-        examples = updating_examples(docs, self)
-        if examples is None:
-            spans = [sentence_spans(doc) for doc in docs]
-        else:  # as an annotating component: what its own update would see, and prediction will
-            spans = prediction_spans(examples, self)
-        pairs = find_pairs(docs, self.separator, examples)
-        return cut_docs_and_pairs(self.tokenizer, docs, spans, pairs)
+        # As an annotating component: what its own update would see, and prediction will.
+        return self._cut(docs, updating_examples(docs, self))
 
     def set_annotations(self, docs: Iterable[Doc], wordpieces: Iterable[Wordpieces]) -> None:
         """Store the wordpieces on the Docs.
@@ -220,9 +237,7 @@ class TrfWordpiecer(Pipe):
         """
         examples = list(examples)
         docs = [example.predicted for example in examples]
-        pairs = find_pairs(docs, self.separator, examples)
-        spans = prediction_spans(examples, self)
-        self.set_annotations(docs, cut_docs_and_pairs(self.tokenizer, docs, spans, pairs))
+        self.set_annotations(docs, self._cut(docs, examples))
         return {} if losses is None else losses
 
     def initialize(
@@ -303,12 +318,17 @@ class TrfWordpiecer(Pipe):
                 self._load(folder, message["settings"], where)
         return self
 
+    def _cut(self, docs: Sequence[Doc], examples: Sequence[Example] | None) -> list[Wordpieces]:
+        with_sentences = docs if examples is None else prediction_docs(examples, self)
+        spans = input_spans(with_sentences, self.sentences, self.name)
+        pairs = find_pairs(docs, self.separator, examples)
+        return cut_docs_and_pairs(self.tokenizer, docs, spans, pairs)
+
     def _settings(self) -> dict[str, Any]:
-        tokenizer = self.tokenizer
         return {
             "format": FORMAT,
-            "max_length": tokenizer.max_length,
-            "type_ids": tokenizer.type_ids,
+            "max_length": self._model_limit,
+            "type_ids": self.tokenizer.type_ids,
         }
 
     def _load(self, folder: Path, settings: dict[str, Any], where: object) -> None:
@@ -326,13 +346,16 @@ class TrfWordpiecer(Pipe):
     def _set_tokenizer(
         self, tokenizer: Any, limit: int | None, type_ids: bool | None = None
     ) -> None:
+        self._model_limit = limit
+        limits = [length for length in (limit, self.max_length) if length is not None]
         self._tokenizer = WordpieceTokenizer(
             tokenizer,
-            max_length=limit,
+            max_length=min(limits, default=None),
             overflow=self.overflow,
             stride=self.stride,
             split_special_tokens=self.split_special_tokens,
             type_ids=type_ids,
+            window_rows=self.window_rows,
         )
 
 
@@ -343,16 +366,3 @@ def _named_by_others(nlp: Language | None) -> tuple[str, str | None]:
         if attrs.get("trf_name"):
             return attrs["trf_name"], attrs.get("revision")
     return "", None
-
-
-def _validate_stride(stride: int) -> None:
-    wrong_type = isinstance(stride, bool) or not isinstance(stride, int)
-    if wrong_type or stride < 0:
-        message = errors.TB009.format(
-            field="stride",
-            least=0,
-            got=stride,
-            got_type=type(stride).__name__,
-            advice="It is the number of wordpieces that neighbouring windows share.",
-        )
-        raise TypeError(message) if wrong_type else ValueError(message)

@@ -22,6 +22,8 @@ class Subbatch:
     cells (int64, (n_cells,)): Cells, counted row by row, whose output is kept. Padding is not,
         nor is what a window reads as context.
     rows (int64, (n_cells,)): The row of the flat batch that each of them belongs to.
+    weights (float32, (n_cells,)): What each of them counts in its row; None where a row has only
+        one cell.
     """
 
     indices: Array
@@ -31,6 +33,7 @@ class Subbatch:
     lengths: Array
     cells: Array
     rows: Array
+    weights: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,9 @@ class Batch:
     n_inputs (int64, (n_docs,)): Inputs of each Doc.
     run_rows (int64, (n_run,)): The rows that each input reads, input after input.
     run_lengths (int64, (n_inputs,)): How many that are.
-    own (bool, (n_run,)): Whether the input also answers for that row.
+    own (bool, (n_run,)): Whether the input also answers for that row, alone or with others.
+    weights (float32, (n_run,)): 1 / (number of inputs that answer for the row); None where it is
+        one for every row.
     """
 
     ids: Array
@@ -53,6 +58,7 @@ class Batch:
     run_rows: Array
     run_lengths: Array
     own: Array
+    weights: Array | None = None
 
     def take(self, indices: Array, pad_id: int) -> Subbatch:
         """Pad some of the inputs to the longest of them.
@@ -80,6 +86,7 @@ class Batch:
             lengths=lengths,
             cells=numpy.flatnonzero(kept),
             rows=rows[kept],
+            weights=None if self.weights is None else self.weights[at][kept],
         )
 
     def take_unpadded(self, indices: Array) -> Subbatch:
@@ -102,6 +109,7 @@ class Batch:
             lengths=lengths,
             cells=numpy.flatnonzero(kept),
             rows=rows[kept],
+            weights=None if self.weights is None else self.weights[at][kept],
         )
 
 
@@ -135,6 +143,12 @@ def make_batch(docs: Sequence[Wordpieces]) -> Batch:
     all_run_lengths = _concatenate(run_lengths)
     first = numpy.repeat(row_ends - lengths, all_run_lengths)
     last = numpy.repeat(row_ends, all_run_lengths)
+    own = (rows >= first) & (rows < last)
+    means = numpy.asarray([doc.runs is not None and doc.runs.mean for doc in docs], dtype="bool")
+    weights = None
+    if means.any():
+        own |= numpy.repeat(means, [len(run) for run in run_rows])
+        weights = (1 / numpy.bincount(rows[own]))[rows].astype("float32")
     type_ids = [doc.type_ids for doc in docs if doc.type_ids is not None]
     return Batch(
         ids=_concatenate([doc.ids for doc in docs]),
@@ -143,7 +157,8 @@ def make_batch(docs: Sequence[Wordpieces]) -> Batch:
         n_inputs=n_inputs,
         run_rows=rows,
         run_lengths=all_run_lengths,
-        own=(rows >= first) & (rows < last),
+        own=own,
+        weights=weights,
     )
 
 

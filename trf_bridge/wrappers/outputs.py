@@ -38,7 +38,9 @@ class OutputBuffer:
 
         self.batch = batch
         n_rows, n_inputs = int(batch.n_pieces.sum()), int(batch.n_inputs.sum())
-        self.last_hidden_state = torch.empty((n_rows, traits.width), device=device)
+        # Means are summed up; everything else is written once, so it need not be cleared.
+        alloc = torch.empty if batch.weights is None else torch.zeros
+        self.last_hidden_state = alloc((n_rows, traits.width), device=device)
         self.pooler_output: torch.Tensor | None = None
         self.hidden_states: torch.Tensor | None = None
         self.attentions: list[Any] | None = None
@@ -47,7 +49,7 @@ class OutputBuffer:
             self.pooler_output = torch.zeros((n_inputs, traits.pooler_width), device=device)
         if hidden_states:
             shape = (traits.n_hidden_states, n_rows, traits.width)
-            self.hidden_states = torch.empty(shape, device=device)
+            self.hidden_states = alloc(shape, device=device)
         if attentions:
             self.attentions = [None] * n_inputs
 
@@ -61,13 +63,14 @@ class OutputBuffer:
 
         with torch.no_grad():
             rows = torch.from_numpy(subbatch.rows).to(self.last_hidden_state.device)
-            self.last_hidden_state[rows] = tensors.last_hidden_state.detach()
+            weights = _weights(subbatch, rows.device)
+            _put(self.last_hidden_state, rows, tensors.last_hidden_state.detach(), weights)
             if self.pooler_output is not None and tensors.pooler_output is not None:
                 inputs = torch.from_numpy(subbatch.indices).to(rows.device)
                 self.pooler_output[inputs] = tensors.pooler_output.detach()
             if self.hidden_states is not None:
                 for layer, states in enumerate(tensors.hidden_states):
-                    self.hidden_states[layer, rows] = states.detach()
+                    _put(self.hidden_states[layer], rows, states.detach(), weights)
             if self.attentions is not None:
                 for index, attention in zip(
                     subbatch.indices.tolist(), tensors.attentions, strict=True
@@ -177,17 +180,18 @@ class GradientBuffer:
         import torch
 
         rows = torch.from_numpy(subbatch.rows).to(self.device)
+        weights = _weights(subbatch, rows.device)
         outputs, gradients = [], []
         if self.last_hidden_state is not None:
             outputs.append(tensors.last_hidden_state)
-            gradients.append(self.last_hidden_state[rows])
+            gradients.append(_get(self.last_hidden_state, rows, weights))
         if self.pooler_output is not None and tensors.pooler_output is not None:
             outputs.append(tensors.pooler_output)
             inputs = torch.from_numpy(subbatch.indices).to(self.device)
             gradients.append(self.pooler_output[inputs])
         if self.hidden_states is not None:
             outputs.extend(tensors.hidden_states)
-            gradients.extend(layer[rows] for layer in self.hidden_states)
+            gradients.extend(_get(layer, rows, weights) for layer in self.hidden_states)
         if tensors.attentions:
             for index, attention in zip(subbatch.indices.tolist(), tensors.attentions, strict=True):
                 if index in self.attentions:
@@ -217,3 +221,27 @@ class GradientBuffer:
 
 def _cells(padded: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
     return padded.flatten(0, 1).index_select(0, cells).float()
+
+
+def _weights(subbatch: Subbatch, device: torch.device) -> torch.Tensor | None:
+    """What each cell counts in its row, as a column; None where it is the only one."""
+    import torch
+
+    return (
+        None if subbatch.weights is None else torch.from_numpy(subbatch.weights).to(device)[:, None]
+    )
+
+
+def _put(
+    target: torch.Tensor, rows: torch.Tensor, states: torch.Tensor, weights: torch.Tensor | None
+) -> None:
+    """Write the states of cells into their rows; add them up where a row has several."""
+    if weights is None:
+        target[rows] = states
+    else:
+        target.index_add_(0, rows, states * weights)
+
+
+def _get(d_target: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+    """The transpose of `_put`: the gradient of each cell."""
+    return d_target[rows] if weights is None else d_target[rows] * weights

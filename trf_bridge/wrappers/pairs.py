@@ -97,7 +97,7 @@ def read_encoding(encoding: Any, pair: Pair) -> PairPieces:
 
 
 def encode_pair(
-    pieces: PairPieces, pair: Pair, *, max_length: int | None, overflow: str, stride: int
+    pieces: PairPieces, pair: Pair, *, max_length: int, overflow: str, stride: int
 ) -> tuple[Wordpieces, bool]:
     """Cut a pair to the model's maximum length.
 
@@ -108,7 +108,7 @@ def encode_pair(
 
     pieces (PairPieces): All wordpieces of the pair.
     pair (Pair): The pair.
-    max_length (int): The most wordpieces of an input; None for no maximum.
+    max_length (int): The most wordpieces of an input.
     overflow (str): "truncate" or "window".
     stride (int): Wordpieces that neighbouring windows share; at most half of what they read of the
         text that they go along.
@@ -119,7 +119,7 @@ def encode_pair(
     places = [numpy.flatnonzero(pieces.sides == side) for side in (0, 1)]
     sizes = (len(places[0]), len(places[1]))
     kept = sizes
-    if max_length is not None and len(pieces.ids) > max_length:
+    if len(pieces.ids) > max_length:
         kept = _longest_first(sizes, max_length, len(pieces.ids) - sum(sizes))
     cut = kept != sizes and overflow == "truncate"
     first, second = (
@@ -204,28 +204,31 @@ def _assemble(pieces: PairPieces, windows: Sequence[PairWindow]) -> Wordpieces:
     order = numpy.concatenate([numpy.empty(0, dtype="int64"), *own])
     lengths = numpy.asarray([len(part) for part in own], dtype="int32")
     segments = numpy.asarray([w.segments for w in windows], dtype="int32").reshape(-1, 3, 2)
+    spans = numpy.stack([segments[:, 0, 0], segments[:, 2, 1]], axis=1)
     return Wordpieces(
         ids=pieces.ids[order],
         type_ids=pieces.type_ids[order],
         offsets=pieces.offsets[order],
         boundary=pieces.sides[order] < 0,
         lengths=lengths,
-        spans=numpy.stack([segments[:, 0, 0], segments[:, 2, 1]], axis=1),
+        spans=spans,
         class_rows=numpy.full(len(windows), -1, dtype="int32"),
-        runs=None if len(windows) <= 1 else _runs(pieces, windows, order, lengths),
+        runs=None if len(windows) <= 1 else _runs(pieces, windows, order, spans),
         segments=segments,
     )
 
 
-def _runs(pieces: PairPieces, windows: Sequence[PairWindow], order: Array, lengths: Array) -> Runs:
+def _runs(pieces: PairPieces, windows: Sequence[PairWindow], order: Array, spans: Array) -> Runs:
     """Find the rows that each window reads: boundary pieces of its own, anything else's one row."""
     row_of = numpy.zeros(len(pieces.ids), dtype="int32")
     row_of[order] = numpy.arange(len(order))
     rows = []
-    for window, first_row in zip(windows, numpy.cumsum(lengths) - lengths, strict=True):
+    n_own = numpy.asarray([window.own.sum() for window in windows])
+    for window, first_row in zip(windows, numpy.cumsum(n_own) - n_own, strict=True):
         own_rows = first_row + numpy.cumsum(window.own) - 1
         rows.append(numpy.where(window.own, own_rows, row_of[window.read]))
     return Runs(
         rows=numpy.concatenate(rows).astype("int32"),
         lengths=numpy.asarray([len(part) for part in rows], dtype="int32"),
+        texts=numpy.repeat([[spans[:, 0].min(), spans[:, 1].max()]], len(spans), axis=0),
     )

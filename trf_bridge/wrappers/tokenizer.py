@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 
 OVERFLOW = ("truncate", "window")
+WINDOW_ROWS = ("most_context", "mean")
+# Where inputs of a model without a maximum are cut. Attention takes memory with the square of the
+# length: without a limit, one long text would take more than there is.
+WITHOUT_MAXIMUM = 4096
 
 tokenize_alone_in_forks()
 
@@ -60,19 +64,22 @@ class WordpieceTokenizer:
         stride: int,
         type_ids: bool | None = None,
         split_special_tokens: bool = False,
+        window_rows: str = "most_context",
     ) -> None:
         """Set the tokenizer up.
 
         tokenizer (PreTrainedTokenizerBase): A fast tokenizer.
-        max_length (int): The most wordpieces of an input, boundary pieces included; None for no
-            maximum.
+        max_length (int): The most wordpieces of an input, boundary pieces included; None for a
+            model without a maximum, whose `limit` is then WITHOUT_MAXIMUM.
         overflow (str): "truncate" or "window".
         stride (int): Wordpieces that neighbouring windows share; at most half of a window.
         type_ids (bool): Whether the model reads type ids; None to ask the tokenizer.
         split_special_tokens (bool): Whether a special token that is written out in a text, such as
             "[SEP]", is cut like any other text, or stands for itself.
+        window_rows (str): Whose rows a wordpiece in several windows has: those of the one with
+            "most_context", or their "mean". Those of pairs are always of the most context.
         RAISES (ValueError): TB004 for a tokenizer that gives no character offsets, or one that runs
-            Python code and so cannot be copied.
+            Python code and so cannot be copied; TB034 for a maximum that leaves no room for a text.
         """
         if not getattr(tokenizer, "is_fast", False):
             reason = "it is a slow tokenizer, which gives no character offsets"
@@ -90,12 +97,15 @@ class WordpieceTokenizer:
         self._backend.no_truncation()
         self._backend.encode_special_tokens = split_special_tokens
         self.class_id = self._find_class_id()
-        self._overlap = 0
-        if max_length is not None:
-            if overflow == "window":
-                room = max_length - len(self._backend.encode("").ids)
-                self._overlap = min(stride, room // 2)
-            self._backend.enable_truncation(max_length, stride=self._overlap)
+        self.limit = WITHOUT_MAXIMUM if max_length is None else max_length
+        n_added = len(self._backend.encode("").ids)
+        if self.limit <= n_added:
+            raise ValueError(
+                errors.TB034.format(got=self.limit, n_added=n_added, least=n_added + 1)
+            )
+        self._overlap = min(stride, (self.limit - n_added) // 2) if overflow == "window" else 0
+        self._mean = window_rows == "mean"
+        self._backend.enable_truncation(self.limit, stride=self._overlap)
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Cut texts into wordpieces, with the boundary pieces of each input.
@@ -147,7 +157,7 @@ class WordpieceTokenizer:
             pieces, is_cut = encode_pair(
                 read_encoding(encoding, pair),
                 pair,
-                max_length=self.max_length,
+                max_length=self.limit,
                 overflow=self.overflow,
                 stride=self.stride,
             )
@@ -170,8 +180,6 @@ class WordpieceTokenizer:
     @cached_property
     def _uncut_backend(self) -> Any:
         """Pairs are cut here: the Rust part would keep each combination of what it cuts off."""
-        if self.max_length is None:
-            return self._backend
         backend = copy.deepcopy(self._backend)
         backend.no_truncation()
         backend.encode_special_tokens = self.split_special_tokens  # which a copy has forgotten
@@ -193,7 +201,7 @@ class WordpieceTokenizer:
 
     def _is_cut(self, encoding: Any) -> bool:
         # Asking for the overflow copies it, so ask only where there can be one.
-        return len(encoding) == self.max_length and bool(encoding.overflowing)
+        return len(encoding) == self.limit and bool(encoding.overflowing)
 
     def _encode_windows(
         self, encodings: Sequence[Any], cut: Array, texts: Sequence[str]
@@ -201,8 +209,10 @@ class WordpieceTokenizer:
         per_text: list[list[Window]] = []
         for encoding, is_cut, text in zip(encodings, cut.tolist(), texts, strict=True):
             windows = [encoding, *encoding.overflowing] if is_cut else [encoding]
-            per_text.append(cut_windows(windows, self._overlap, len(text)))
+            per_text.append(cut_windows(windows, self._overlap, len(text), mean=self._mean))
         flat = [window for windows in per_text for window in windows]
+        n_inputs = numpy.asarray([len(windows) for windows in per_text], dtype="int32")
+        ends = numpy.asarray([(0, len(text)) for text in texts], dtype="int32")
         ids = _concatenate([window.ids for window in flat])
         boundary = _concatenate([window.boundary for window in flat], dtype="bool")
         lengths = numpy.asarray([len(window.ids) for window in flat], dtype="int32")
@@ -217,9 +227,10 @@ class WordpieceTokenizer:
             runs=Runs(
                 rows=_concatenate([window.run for window in flat]),
                 lengths=numpy.asarray([len(window.run) for window in flat], dtype="int32"),
+                texts=numpy.repeat(ends, n_inputs, axis=0),
+                mean=self._mean,
             ),
         )
-        n_inputs = numpy.asarray([len(windows) for windows in per_text], dtype="int32")
         n_pieces = [sum(len(window.ids) for window in windows) for windows in per_text]
         return Encoded(
             wordpieces,
@@ -229,17 +240,19 @@ class WordpieceTokenizer:
         )
 
 
-def validate_overflow(overflow: str) -> None:
-    """Check the option before any work is done.
+def validate_overflow(overflow: str, window_rows: str = WINDOW_ROWS[0]) -> None:
+    """Check the options before any work is done.
 
-    overflow (str): The option.
+    overflow, window_rows (str): The options.
     RAISES (ValueError): TB008.
     """
-    if overflow not in OVERFLOW:
-        expected = ", ".join(repr(option) for option in OVERFLOW)
-        raise ValueError(
-            errors.TB008.format(field="overflow", got=repr(overflow), expected=expected)
-        )
+    for field, got, options in [
+        ("overflow", overflow, OVERFLOW),
+        ("window_rows", window_rows, WINDOW_ROWS),
+    ]:
+        if got not in options:
+            expected = ", ".join(repr(option) for option in options)
+            raise ValueError(errors.TB008.format(field=field, got=repr(got), expected=expected))
 
 
 def _copy_backend(tokenizer: PreTrainedTokenizerBase) -> Any:

@@ -15,7 +15,8 @@ class Window(NamedTuple):
 
     ids, type_ids (int32, (n_own,)), offsets (int32, (n_own, 2)), boundary (bool, (n_own,)): Its own
         wordpieces, boundary pieces of its own among them.
-    span (tuple of int): The characters that it answers for.
+    span (tuple of int): The characters that it covers: of what it answers for, or of all that it
+        reads.
     run (int32, (n_run,)): Rows, counted over the own wordpieces of all windows, of everything that
         it reads: its own, and its neighbours' as context.
     """
@@ -28,12 +29,16 @@ class Window(NamedTuple):
     run: Array
 
 
-def cut_windows(encodings: Sequence[Any], overlap: int, n_chars: int) -> list[Window]:
+def cut_windows(
+    encodings: Sequence[Any], overlap: int, n_chars: int, *, mean: bool = False
+) -> list[Window]:
     """Give every wordpiece of a text to the window in which it stands farthest from a cut.
 
     encodings (sequence of tokenizers.Encoding, (n_windows,)): Windows in order.
     overlap (int): Wordpieces, boundary pieces aside, that each repeats of the one before.
     n_chars (int): Length of the text.
+    mean (bool): Whether each window covers all that it reads, because the rows of a wordpiece will
+        be averaged over the windows that read it.
     RETURNS (list of Window, (n_windows,)): One for each.
     """
     offsets = [numpy.asarray(e.offsets, dtype="int32").reshape(-1, 2) for e in encodings]
@@ -48,14 +53,15 @@ def cut_windows(encodings: Sequence[Any], overlap: int, n_chars: int) -> list[Wi
     starts = [0, *(int(spans[0, 0]) for spans in content[1:]), n_chars]
     windows = []
     for i, (encoding, keep) in enumerate(zip(encodings, own, strict=True)):
-        reach = int(content[i][:, 1].max()) if len(content[i]) else 0
+        seen = offsets[i][~boundaries[i]] if mean else content[i]
+        first, last = (int(seen[0, 0]), int(seen[:, 1].max())) if len(seen) else (n_chars, 0)
         windows.append(
             Window(
                 ids=numpy.asarray(encoding.ids, dtype="int32")[keep],
                 type_ids=numpy.asarray(encoding.type_ids, dtype="int32")[keep],
                 offsets=offsets[i][keep],
                 boundary=boundaries[i][keep],
-                span=(starts[i], max(starts[i + 1], reach)),
+                span=(min(starts[i], first), max(starts[i + 1], last)),
                 run=runs[i],
             )
         )
