@@ -566,7 +566,7 @@ def trained(checkpoint):
     nlp = trf_bridge.from_pretrained(checkpoint("bert"), separator=SEP)
     examples = paraphrase_examples(nlp)
     nlp.add_pipe("trf_textcat").initialize(lambda: examples, nlp=nlp)
-    optimizer = nlp.resume_training(sgd=Adam(learn_rate=0.01))
+    optimizer = nlp.resume_training(sgd=Adam(learn_rate=0.005))
     rng = random.Random(0)
     for _ in range(60):
         rng.shuffle(examples)
