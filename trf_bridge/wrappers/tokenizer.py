@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy
 
 from .. import errors
 from ..types import Array, Runs, Wordpieces
 from .forking import tokenize_alone_in_forks
+from .slow_tokenizer import SlowBackend, SlowEncoding
 from .windows import Window, cut_windows
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class WordpieceTokenizer:
     """A Hugging Face tokenizer with one fixed way to cut what is too long.
 
     It works on a copy of the tokenizer's Rust part, set up once, because a call of the Python
-    object changes truncation and padding for every thread that shares it.
+    object changes truncation and padding for every thread that shares it. A tokenizer that has
+    no such part works behind a `SlowBackend`.
     """
 
     def __init__(
@@ -60,24 +62,25 @@ class WordpieceTokenizer:
     ) -> None:
         """Set the tokenizer up.
 
-        tokenizer (PreTrainedTokenizerBase): A fast tokenizer.
+        tokenizer (PreTrainedTokenizerBase): A fast tokenizer, or a slow one.
         max_length (int): The most wordpieces of an input, boundary pieces included; None for no
             maximum.
         overflow (str): "truncate" or "window".
         stride (int): Wordpieces that neighbouring windows share; at most half of a window.
         type_ids (bool): Whether the model reads type ids; None to ask the tokenizer.
-        RAISES (ValueError): TB004 for a tokenizer that gives no character offsets.
+        RAISES (ValueError): TB032, TB033 for a slow tokenizer that can't be taken apart.
         """
-        if not getattr(tokenizer, "is_fast", False):
-            reason = "it is a slow tokenizer, which gives no character offsets"
-            raise ValueError(errors.TB004.format(trf_name=tokenizer.name_or_path, reason=reason))
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.overflow = overflow
         self.type_ids = (
             "token_type_ids" in tokenizer.model_input_names if type_ids is None else type_ids
         )
-        self._backend = copy.deepcopy(tokenizer.backend_tokenizer)
+        self._backend: Any = (
+            copy.deepcopy(cast(Any, tokenizer).backend_tokenizer)
+            if getattr(tokenizer, "is_fast", False)
+            else SlowBackend(tokenizer)
+        )
         self._backend.no_padding()
         self._backend.no_truncation()
         self.class_id = self._find_class_id()
@@ -130,7 +133,7 @@ class WordpieceTokenizer:
         vocabulary = self._backend.get_vocab(with_added_tokens=True)
         strings = [""] * (max(vocabulary.values(), default=-1) + 1)
         for string, i in vocabulary.items():
-            strings[i] = string
+            strings[i] = string.replace("\0", "\N{SYMBOL FOR NULL}")
         return strings
 
     def _find_class_id(self) -> int | None:
@@ -140,8 +143,9 @@ class WordpieceTokenizer:
         return int(class_id) if class_id is not None and class_id in added else None
 
     def _is_cut(self, encoding: Any) -> bool:
-        # Asking for the overflow copies it, so ask only where there can be one.
-        return len(encoding) == self.max_length and bool(encoding.overflowing)
+        # Asking Rust for the overflow copies it, so ask only where there can be one.
+        can_be = isinstance(encoding, SlowEncoding) or len(encoding) == self.max_length
+        return can_be and bool(encoding.overflowing)
 
     def _encode_windows(
         self, encodings: Sequence[Any], cut: Array, texts: Sequence[str]
