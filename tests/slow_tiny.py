@@ -165,7 +165,11 @@ class OwnTokenizer(PreTrainedTokenizer):
 
     def _tokenize(self, text: str, **options: Any) -> list[str]:
         words = text.casefold().split()
-        return [f"{c}@@" if i else c for word in words for c, i in zip(word, _left(word))]  # noqa: B905
+        return [
+            f"{letter}@@" if i < len(word) else letter
+            for word in words
+            for i, letter in enumerate(word, start=1)
+        ]
 
     def _convert_token_to_id(self, token: str) -> int:
         return self._ids.get(token, self._ids["<unk>"])
@@ -188,10 +192,6 @@ class OwnTokenizer(PreTrainedTokenizer):
         path = Path(save_directory) / f"{filename_prefix or ''}letters.txt"
         path.write_text("\n".join(self._pieces), encoding="utf8")
         return (str(path),)
-
-
-def _left(word: str) -> range:
-    return range(len(word) - 1, -1, -1)
 
 
 @cache

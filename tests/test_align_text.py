@@ -162,6 +162,19 @@ def test_unknown_words_have_their_own_spans(words, space):
     assert placement.exact.all()
 
 
+def test_chunks_that_do_not_come_back_as_they_were_show_no_border():
+    def cut(text):
+        return ["[UNK]"] if "ξ" in text else ["0"]
+
+    placement = place_pieces("0 ξ", ["[UNK]"], [None], cut=cut)
+    assert placement.offsets.tolist() == [[0, 3]]
+
+
+def test_white_space_that_many_delete_parts_words_only_if_nothing_else_does():
+    assert shown(">👩\x0ba", [None, None]) == [">", "👩\x0ba"]
+    assert shown("ξ\x0bψ", [None, None]) == ["ξ", "ψ"]
+
+
 def test_literal_name_of_the_unknown_piece():
     def cut(text):
         return ["[UNK]"] * len(re.findall(r"\[UNK\]|(?:(?!\[UNK\])\S)+", text))
@@ -199,6 +212,7 @@ def test_literal_name_of_the_unknown_piece():
         ("𠀀𠀁", [None, None], ["𠀀", "𠀁"]),
         ("ξψ, ω", [None, None, None], ["ξψ", ",", "ω"]),
         ("ξψω", [None], ["ξψω"]),
+        ("กา์” x", ["ก", "า", "์", None, "x"], ["ก", "า", "์", "”", "x"]),
         ("0¹:¨", [None, ":", None], ["0¹", ":", "¨"]),
         # literal names of boundary pieces
         ("a [SEP] b", ["a", "[SEP]", "b"], ["a", "[SEP]", "b"]),

@@ -154,19 +154,24 @@ class _Placer:
         stream_end = after if after >= 0 else numpy.searchsorted(source.first, end)
         between = numpy.arange(stream_start, stream_end)
         rows = numpy.arange(low, high)
-        self._match_soft(between[~source.hard[between]], rows[~shown.hard[rows]])
-        rows = rows[match[rows] < 0]
+        if self._match_soft(between[~source.hard[between]], rows[~shown.hard[rows]]):
+            for first, last in _runs(match[rows] < 0, numpy.zeros_like(rows)):
+                self._fill(low + first, low + last, limits, region)
+            return
         self._spread(rows[shown.hard[rows]], between[source.hard[between]], (start, end))
         self._settle_soft(rows[~shown.hard[rows]], start)
 
-    def _match_soft(self, left: Array, right: Array) -> None:
+    def _match_soft(self, left: Array, right: Array) -> bool:
+        """Match what was kept though it might have been dropped; say whether there was any."""
         if not left.size or not right.size:
-            return
+            return False
         one, two = _as_string(self.source.codes[left]), _as_string(self.shown.codes[right])
-        for block in find_blocks(one, two):
+        blocks = find_blocks(one, two)
+        for block in blocks:
             rows = right[block.other : block.other + block.size]
             self.match[rows] = left[block.start : block.start + block.size]
             self._place_matches(rows)
+        return bool(blocks)
 
     def _spread(self, rows: Array, between: Array, span: tuple[int, int]) -> None:
         """Give the characters between two neighbours to the wordpieces between them."""

@@ -21,8 +21,8 @@ def from_pretrained(name_or_path: str | Path, lang: str = "en", **settings: Any)
     **settings: Config fields of the components: revision, trust_remote_code, overflow, stride,
         words_per_batch, output_hidden_states, output_attentions, precision.
     RETURNS (Language): The pipeline, initialized.
-    RAISES (ValueError, TypeError): TB002, TB003, TB004, TB007, TB008, TB009, TB012, TB013, TB016;
-        TB018 for a setting that there isn't.
+    RAISES (ValueError, TypeError): TB002, TB003, TB004, TB007, TB008, TB009, TB012, TB013, TB016,
+        TB033; TB018 for a setting that there isn't.
     """
     import spacy
 

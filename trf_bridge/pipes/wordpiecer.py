@@ -162,8 +162,9 @@ class TrfWordpiecer(Pipe):
 
         docs (sequence of Doc, (n_docs,)): The Docs.
         RETURNS (list of Wordpieces, (n_docs,)): The wordpieces of each.
-        RAISES (ValueError): TB010.
-        WARNS: TB101, once, where something is cut off.
+        RAISES (ValueError): TB010, TB032.
+        WARNS: TB101, once, where something is cut off. TB104, once, where the place of a wordpiece
+            in the text is in doubt.
         """
         examples = updating_examples(docs, self)
         if examples is None:
@@ -214,7 +215,7 @@ class TrfWordpiecer(Pipe):
 
         get_examples (callable): Not used.
         nlp (Language): The pipeline.
-        RAISES (ValueError): TB001, TB002, TB004, TB016.
+        RAISES (ValueError): TB001, TB002, TB004, TB016, TB033.
         """
         if self._tokenizer is not None:
             return

@@ -81,7 +81,7 @@ class SlowBackend:
         """Try the tokenizer out.
 
         tokenizer (PreTrainedTokenizerBase): A tokenizer.
-        RAISES (ValueError): TB032, TB033.
+        RAISES (ValueError): TB033.
         """
         self._tokenizer: Any = tokenizer
         self._lock = ForkSafeLock()

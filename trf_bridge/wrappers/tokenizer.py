@@ -68,7 +68,7 @@ class WordpieceTokenizer:
         overflow (str): "truncate" or "window".
         stride (int): Wordpieces that neighbouring windows share; at most half of a window.
         type_ids (bool): Whether the model reads type ids; None to ask the tokenizer.
-        RAISES (ValueError): TB032, TB033 for a slow tokenizer that can't be taken apart.
+        RAISES (ValueError): TB033 for a slow tokenizer that can't be taken apart.
         """
         self.tokenizer = tokenizer
         self.max_length = max_length
@@ -96,6 +96,8 @@ class WordpieceTokenizer:
 
         texts (sequence of str, (n_texts,)): The raw texts, not cut into words.
         RETURNS (Encoded): The wordpieces of all of them.
+        RAISES (ValueError): TB032.
+        WARNS: TB104, once, where a slow tokenizer leaves the place of a wordpiece in doubt.
         """
         encodings = self._backend.encode_batch(list(texts))
         cut = numpy.asarray([self._is_cut(encoding) for encoding in encodings], dtype="bool")
