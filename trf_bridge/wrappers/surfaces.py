@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -114,8 +113,8 @@ class SurfaceReader:
         """What the vocabulary writes before and after the surface of a wordpiece."""
         prefixes: set[str] = set()
         suffixes: set[str] = set()
-        words = (piece for piece in self._vocabulary if piece not in self._whole)
-        for piece in [] if self._bytes else islice(words, SAMPLE):
+        words = [piece for piece in self._vocabulary if piece not in self._whole]
+        for piece in [] if self._bytes else words[:: max(1, len(words) // SAMPLE)]:
             shown = self._turn_back(piece)
             if shown and shown != piece and piece.count(shown) == 1:
                 prefix, _, suffix = piece.partition(shown)
