@@ -18,6 +18,7 @@ COMPILE_ARGS = {"msvc": ["/O2"], "other": ["-O3", "-g0"]}
 
 REQUIREMENTS = [
     "numpy>=2",
+    "rapidfuzz>=3",
     "safetensors",
     "spacy>=3.8,<4",
     "srsly",
@@ -30,8 +31,13 @@ REQUIREMENTS = [
 EXTRAS = {
     "cuda12x": ["cupy-cuda12x"],
     "cuda13x": ["cupy-cuda13x"],
-    # The last two read sentencepiece models, which the tests meet among real vocabularies.
-    "dev": ["build", "hypothesis", "mypy", "pytest", "ruff", "protobuf", "sentencepiece"],
+    # What transformers asks for to read the tokenizers of XLM.
+    "xlm": ["sacremoses"],
+    # The tests meet sentencepiece models among real vocabularies, and make a tokenizer for XLM.
+    "dev": [
+        *["build", "hypothesis", "mypy", "pytest", "ruff"],
+        *["protobuf", "sentencepiece", "sacremoses"],
+    ],
 }
 
 ENTRY_POINTS = {

@@ -27,6 +27,9 @@ FORBIDDEN = {
     "pipes": {"trf_bridge.cli"},
 }
 
+# Strings in, arrays out: tokenizers that give no offsets get them there.
+ALLOWED = {"wrappers": {"trf_bridge.align.text"}}
+
 
 def module_name(path):
     parts = ("trf_bridge", *path.relative_to(PACKAGE).with_suffix("").parts)
@@ -65,6 +68,7 @@ def test_rooms_know_only_those_below_them(path):
     inside = path.relative_to(PACKAGE).parts
     room = inside[0] if len(inside) > 1 else ""
     bad = sorted({name for name in imports_of(path) if reaches(name, FORBIDDEN.get(room, ()))})
+    bad = [name for name in bad if not reaches(name, ALLOWED.get(room, ()))]
     if room == "":
         bad = [name for name in bad if not reaches(name, {"trf_bridge"})]
     assert not bad

@@ -119,13 +119,6 @@ def test_threads_that_pad_and_cut_do_not_disturb_each_other(checkpoint):
     assert found == expected * 100
 
 
-def test_slow_tokenizers_are_refused(tmp_path):
-    from transformers import CanineTokenizer
-
-    with pytest.raises(ValueError, match=r"\[TB004\] .*slow tokenizer"):
-        make_tokenizer(CanineTokenizer())
-
-
 @pytest.mark.parametrize("overflow", ["", "cut", "Window", None])
 def test_unknown_overflow_is_refused(overflow):
     with pytest.raises(ValueError, match=r"\[TB008\] Unknown overflow: .*'truncate', 'window'"):

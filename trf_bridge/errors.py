@@ -108,6 +108,17 @@ TB027 = (
     "[TB027] The listener of '{name}' was given the width {got}, and the transformer is {expected} "
     "wide. Leave width out: it is taken from the transformer."
 )
+TB032 = (
+    "[TB032] {tokenizer} puts boundary pieces around {expected} wordpieces of a text, and {got} of "
+    "them come back as they were. Its build_inputs_with_special_tokens must give the ids that it "
+    "was given, in their order, with others around them."
+)
+TB033 = (
+    "[TB033] {tokenizer} can't be used: it has no Rust part that gives character offsets, and a "
+    "call of it is not the same as its methods tokenize, convert_tokens_to_ids and "
+    "build_inputs_with_special_tokens, one after the other. Use a fast tokenizer. The reason "
+    "given: {reason}"
+)
 TB037 = (
     "[TB037] {field} must be the text of a token, such as '|||', and it is {got} ({got_type}). "
     "Leave it out, or give None, where there are no pairs of texts."
@@ -148,6 +159,12 @@ TB101 = (
 TB102 = (
     "[TB102] No gradient reached '{name}': it learns nothing from this batch. {heads} To keep the "
     "transformer as it is on purpose, set freeze = 'all' in its model."
+)
+TB104 = (
+    "[TB104] {n_guessed} of {n_pieces} wordpieces could not be placed exactly: the tokenizer gives "
+    "no character offsets, and these don't show what they stand for. They are linked to the tokens "
+    "near their neighbours, so rows of doc.tensor may be off by a token there. Use a fast "
+    "tokenizer if the model has one."
 )
 TB105 = (
     "[TB105] {n_tokens} tokens of {n_docs} Docs, white space aside, are in none of the Spans that "

@@ -31,7 +31,7 @@ def from_pretrained(name_or_path: str | Path, lang: str = "en", **settings: Any)
         output_hidden_states, output_attentions, precision.
     RETURNS (Language): The pipeline, initialized.
     RAISES (ValueError, TypeError): TB002, TB003, TB004, TB007, TB008, TB009, TB012, TB013, TB016,
-        TB037; TB018 for a setting that there isn't.
+        TB033, TB037; TB018 for a setting that there isn't.
     """
     import spacy
 

@@ -200,10 +200,11 @@ class TrfWordpiecer(Pipe):
 
         docs (sequence of Doc, (n_docs,)): The Docs.
         RETURNS (list of Wordpieces, (n_docs,)): The wordpieces of each.
-        RAISES (ValueError, TypeError): TB009, TB010, TB037; TB035, TB036 for what a function in
-            `sentences` returned.
+        RAISES (ValueError, TypeError): TB009, TB010, TB032, TB037; TB035, TB036 for what a function
+            in `sentences` returned.
         WARNS: TB101, once, where something is cut off; TB105 where something is left out; TB106 for
-            separators that are not what they seem.
+            separators that are not what they seem; TB104, once, where the place of a wordpiece in
+            the text is in doubt.
         """
         # As an annotating component: what its own update would see, and prediction will.
         return self._cut(docs, updating_examples(docs, self))
@@ -250,7 +251,7 @@ class TrfWordpiecer(Pipe):
 
         get_examples (callable): Not used.
         nlp (Language): The pipeline.
-        RAISES (ValueError): TB001, TB002, TB004, TB016.
+        RAISES (ValueError): TB001, TB002, TB004, TB016, TB033.
         """
         if self._tokenizer is not None:
             return

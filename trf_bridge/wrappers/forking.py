@@ -8,6 +8,7 @@ works on without them.
 from __future__ import annotations
 
 import os
+import threading
 
 PARALLELISM = "TOKENIZERS_PARALLELISM"
 
@@ -30,6 +31,27 @@ class ForkGuard:
     def __reduce__(self) -> tuple[type[ForkGuard], tuple[()]]:
         # Unpickled in a process of its own, which is not a fork of anything.
         return ForkGuard, ()
+
+
+class ForkSafeLock:
+    """A lock that a forked process does not find held by a thread that it does not have."""
+
+    def __init__(self) -> None:
+        """Make an open lock."""
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        if os.getpid() != self._pid:
+            self._lock = threading.Lock()
+            self._pid = os.getpid()
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type[ForkSafeLock], tuple[()]]:
+        return ForkSafeLock, ()
 
 
 def tokenize_alone_in_forks() -> None:

@@ -61,9 +61,11 @@ def load_tokenizer(
             trf_name, use_fast=True, **_options(trf_name, revision, trust_remote_code)
         )
         # Without its files transformers 5 makes a tokenizer that knows nothing and says nothing.
+        # Some have no vocabulary, and so no files of it, such as those of single bytes.
         names = {"tokenizer.json", *tokenizer.vocab_files_names.values()}
+        needed = bool(tokenizer.vocab_files_names)
         folder = Path(trf_name)
-        if folder.is_dir() and not any((folder / name).is_file() for name in names):
+        if needed and folder.is_dir() and not any((folder / name).is_file() for name in names):
             raise ValueError(f"none of these is there: {', '.join(sorted(names))}")
     return tokenizer
 

@@ -16,6 +16,7 @@ from .. import errors
 from ..types import Array, Runs, Wordpieces, escape_piece
 from .forking import tokenize_alone_in_forks
 from .pairs import Pair, encode_pair, read_encoding
+from .slow_tokenizer import SlowBackend, SlowEncoding
 from .windows import Window, cut_windows
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class WordpieceTokenizer:
     """A Hugging Face tokenizer with one fixed way to cut what is too long.
 
     It works on a copy of the tokenizer's Rust part, set up once, because a call of the Python
-    object changes truncation and padding for every thread that shares it.
+    object changes truncation and padding for every thread that shares it. A tokenizer that has
+    no such part works behind a `SlowBackend`.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class WordpieceTokenizer:
     ) -> None:
         """Set the tokenizer up.
 
-        tokenizer (PreTrainedTokenizerBase): A fast tokenizer.
+        tokenizer (PreTrainedTokenizerBase): A fast tokenizer, or a slow one.
         max_length (int): The most wordpieces of an input, boundary pieces included; None for a
             model without a maximum, whose `limit` is then WITHOUT_MAXIMUM.
         overflow (str): "truncate" or "window".
@@ -78,12 +80,9 @@ class WordpieceTokenizer:
             "[SEP]", is cut like any other text, or stands for itself.
         window_rows (str): Whose rows a wordpiece in several windows has: those of the one with
             "most_context", or their "mean". Those of pairs are always of the most context.
-        RAISES (ValueError): TB004 for a tokenizer that gives no character offsets, or one that runs
-            Python code and so cannot be copied; TB034 for a maximum that leaves no room for a text.
+        RAISES (ValueError): TB004 for a fast tokenizer that can't be copied; TB033 for a slow one
+            that can't be taken apart; TB034 for a maximum that leaves no room for a text.
         """
-        if not getattr(tokenizer, "is_fast", False):
-            reason = "it is a slow tokenizer, which gives no character offsets"
-            raise ValueError(errors.TB004.format(trf_name=tokenizer.name_or_path, reason=reason))
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.overflow = overflow
@@ -92,7 +91,11 @@ class WordpieceTokenizer:
             "token_type_ids" in tokenizer.model_input_names if type_ids is None else type_ids
         )
         self.split_special_tokens = split_special_tokens
-        self._backend = _copy_backend(tokenizer)
+        self._backend: Any = (
+            _copy_backend(tokenizer)
+            if getattr(tokenizer, "is_fast", False)
+            else SlowBackend(tokenizer)
+        )
         self._backend.no_padding()
         self._backend.no_truncation()
         self._backend.encode_special_tokens = split_special_tokens
@@ -112,7 +115,8 @@ class WordpieceTokenizer:
 
         texts (sequence of str, (n_texts,)): The raw texts, not cut into words.
         RETURNS (Encoded): The wordpieces of all of them.
-        RAISES (ValueError): TB039 for a text with half of a surrogate pair.
+        RAISES (ValueError): TB032; TB039 for a text with half of a surrogate pair.
+        WARNS: TB104, once, where a slow tokenizer leaves the place of a wordpiece in doubt.
         """
         texts = list(texts)
         try:
@@ -200,8 +204,9 @@ class WordpieceTokenizer:
         return int(class_id) if class_id is not None and class_id in added else None
 
     def _is_cut(self, encoding: Any) -> bool:
-        # Asking for the overflow copies it, so ask only where there can be one.
-        return len(encoding) == self.limit and bool(encoding.overflowing)
+        # Asking Rust for the overflow copies it, so ask only where there can be one.
+        can_be = isinstance(encoding, SlowEncoding) or len(encoding) == self.limit
+        return can_be and bool(encoding.overflowing)
 
     def _encode_windows(
         self, encodings: Sequence[Any], cut: Array, texts: Sequence[str]
