@@ -163,9 +163,9 @@ def _listed(returned: Any, docs: Sequence[Doc], name: str) -> list[list[Span]]:
     message = errors.TB035
     try:
         spans = [list(of_doc) for of_doc in returned]
-    except TypeError:
+    except TypeError as error:
         got = type(returned).__name__
-        raise TypeError(message.format(name=name, n_docs=len(docs), got=got)) from None
+        raise TypeError(message.format(name=name, n_docs=len(docs), got=got)) from error
     if len(spans) != len(docs):
         got = f"{len(spans)} lists"
         raise ValueError(message.format(name=name, n_docs=len(docs), got=got))

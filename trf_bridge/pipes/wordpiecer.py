@@ -320,7 +320,9 @@ class TrfWordpiecer(Pipe):
         return self
 
     def _cut(self, docs: Sequence[Doc], examples: Sequence[Example] | None) -> list[Wordpieces]:
-        with_sentences = docs if examples is None else prediction_docs(examples, self)
+        with_sentences = docs
+        if examples is not None and self.sentences != "doc":
+            with_sentences = prediction_docs(examples, self)
         spans = input_spans(with_sentences, self.sentences, self.name)
         pairs = find_pairs(docs, self.separator, examples)
         return cut_docs_and_pairs(self.tokenizer, docs, spans, pairs)
