@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from tiny import PAGE
+from tiny_tokenizers import PAGE
 from tokenizers import (
     AddedToken,
     Regex,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import tiny
+from tiny_tokenizers import PAGE, train_wordpiece
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -60,7 +61,7 @@ def xlm(folder: Path) -> None:
     trainer = trainers.BpeTrainer(
         vocab_size=400, special_tokens=specials, end_of_word_suffix="</w>", show_progress=False
     )
-    bpe.train_from_iterator(tiny.PAGE.splitlines(), trainer)
+    bpe.train_from_iterator(PAGE.splitlines(), trainer)
     model = json.loads(bpe.to_str())["model"]
     vocab, merges = folder / "vocab.json", folder / "merges.txt"
     vocab.write_text(json.dumps(model["vocab"]), encoding="utf8")
@@ -120,7 +121,7 @@ def byt5(folder: Path) -> None:
 @builder
 def own(folder: Path) -> None:
     """A tokenizer that a user wrote: letters with `@@` between them, a boundary at the end."""
-    letters = sorted({char for char in tiny.PAGE.casefold() if not char.isspace()})
+    letters = sorted({char for char in PAGE.casefold() if not char.isspace()})
     names = ["<pad>", "<unk>", "<end>"]
     pieces = [*names, *letters, *(f"{letter}@@" for letter in letters)]
     (folder / OwnTokenizer.vocab_files_names["vocab_file"]).write_text(
@@ -203,7 +204,7 @@ def register() -> None:
 
 
 def _wordpieces() -> list[str]:
-    trained = tiny._train_wordpiece(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
+    trained = train_wordpiece(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
     vocabulary = trained.get_vocab()
     return sorted(vocabulary, key=vocabulary.__getitem__)
 
@@ -215,10 +216,10 @@ def _bert_config(config_class: type[BertConfig], n_rows: int) -> BertConfig:
         pad_token_id=0,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
-        **tiny._sizes(),
+        **tiny.sizes(),
     )
 
 
 def _save(model: Any, tokenizer: Any, folder: Path) -> None:
     assert not tokenizer.is_fast
-    tiny._save(model, tokenizer, folder)
+    tiny.save(model, tokenizer, folder)
