@@ -108,6 +108,15 @@ TB027 = (
     "[TB027] The listener of '{name}' was given the width {got}, and the transformer is {expected} "
     "wide. Leave width out: it is taken from the transformer."
 )
+TB030 = (
+    "[TB030] gradient_checkpointing = true, and {architecture} in transformers {version} can't "
+    "compute its layers a second time. Set it to false, and words_per_batch lower to save memory."
+)
+TB031 = (
+    "[TB031] The model in {path} computes other numbers than where it was saved: that was with "
+    "transformers {saved}, and {installed} is installed. Install the version that it was saved "
+    "with, or one close to it."
+)
 TB032 = (
     "[TB032] {tokenizer} puts boundary pieces around {expected} wordpieces of a text, and {got} of "
     "them come back as they were. Its build_inputs_with_special_tokens must give the ids that it "
@@ -118,24 +127,6 @@ TB033 = (
     "call of it is not the same as its methods tokenize, convert_tokens_to_ids and "
     "build_inputs_with_special_tokens, one after the other. Use a fast tokenizer. The reason "
     "given: {reason}"
-)
-TB037 = (
-    "[TB037] {field} must be the text of a token, such as '|||', and it is {got} ({got_type}). "
-    "Leave it out, or give None, where there are no pairs of texts."
-)
-TB039 = (
-    "[TB039] A text has {code}, half of a surrogate pair, at character {place}: it is no valid "
-    "Unicode and can't be cut into wordpieces. Where bytes were decoded with "
-    "errors='surrogateescape' or 'surrogatepass', decode them with errors='replace' instead."
-)
-TB030 = (
-    "[TB030] gradient_checkpointing = true, and {architecture} in transformers {version} can't "
-    "compute its layers a second time. Set it to false, and words_per_batch lower to save memory."
-)
-TB031 = (
-    "[TB031] The model in {path} computes other numbers than where it was saved: that was with "
-    "transformers {saved}, and {installed} is installed. Install the version that it was saved "
-    "with, or one close to it."
 )
 TB034 = (
     "[TB034] An input can have {got} wordpieces, and {n_added} of them are boundary pieces that "
@@ -148,6 +139,15 @@ TB035 = (
 TB036 = (
     "[TB036] The function in sentences of '{name}' returned the tokens {one} and after them the "
     "tokens {two} of one Doc. Spans must stand in order and share no token."
+)
+TB037 = (
+    "[TB037] {field} must be the text of a token, such as '|||', and it is {got} ({got_type}). "
+    "Leave it out, or give None, where there are no pairs of texts."
+)
+TB039 = (
+    "[TB039] A text has {code}, half of a surrogate pair, at character {place}: it is no valid "
+    "Unicode and can't be cut into wordpieces. Where bytes were decoded with "
+    "errors='surrogateescape' or 'surrogatepass', decode them with errors='replace' instead."
 )
 
 # Warnings
