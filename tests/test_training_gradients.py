@@ -388,7 +388,8 @@ def test_chain_equals_finite_differences_in_float64(fresh, monkeypatch):
     # The layer hands out float32, whatever the model computes in: here it is not to round.
     monkeypatch.setattr(outputs, "_cells", lambda p, cells: p.flatten(0, 1).index_select(0, cells))
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
-    monkeypatch.setattr(torch, "empty", partial(torch.empty, dtype=torch.float64))
+    for name in ("empty", "zeros"):
+        monkeypatch.setattr(torch, name, partial(getattr(torch, name), dtype=torch.float64))
     pieces = [get_wordpieces(doc) for doc in docs]
     links = [get_alignment(doc) for doc in docs]
 

@@ -76,7 +76,7 @@ def _adam_step(optimizer: Optimizer, updated: Mapping[Key, tuple[Any, float]]) -
     thinc's optimizer.
     """
     import torch
-    from torch.optim.adam import adam
+    from torch.optim.adamw import adamw
 
     groups: defaultdict[tuple[int, float], list[tuple[Key, Any]]] = defaultdict(list)
     for key, (weights, scale) in updated.items():
@@ -86,8 +86,11 @@ def _adam_step(optimizer: Optimizer, updated: Mapping[Key, tuple[Any, float]]) -
     for (n_updates, scale), members in groups.items():
         weights_of_group = [weights for _, weights in members]
         rate = optimizer.learn_rate * scale
+        # thinc makes weights smaller after the step, and the step with them; torch before it.
+        decay = rate * optimizer.L2 if optimizer.L2_is_weight_decay else 0.0
+        step_rate = rate * (1.0 - decay)
         with torch.no_grad():
-            adam(
+            adamw(
                 weights_of_group,
                 [weights.grad for weights in weights_of_group],
                 [_moment(optimizer.mom1, key, weights) for key, weights in members],
@@ -98,13 +101,11 @@ def _adam_step(optimizer: Optimizer, updated: Mapping[Key, tuple[Any, float]]) -
                 amsgrad=False,
                 beta1=optimizer.b1,
                 beta2=optimizer.b2,
-                lr=rate,
-                weight_decay=0.0,
+                lr=step_rate,
+                weight_decay=decay / step_rate if decay else 0.0,
                 eps=optimizer.eps / (1.0 - optimizer.b2**n_updates) ** 0.5,
                 maximize=False,
             )
-            if optimizer.L2 != 0 and optimizer.L2_is_weight_decay:
-                torch._foreach_mul_(weights_of_group, 1.0 - rate * optimizer.L2)
             if optimizer.averages is not None:
                 for key, weights in members:
                     # As in Ops.update_averages.

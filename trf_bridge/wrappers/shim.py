@@ -109,6 +109,7 @@ class TransformerShim(PyTorchShim):
         model (PreTrainedModel): The model.
         RAISES (ValueError): TB012, TB019, TB030.
         """
+        from .dropout import use_fast_dropout
         from .products import use_fast_products
         from .unpadded import use_unpadded
 
@@ -132,6 +133,7 @@ class TransformerShim(PyTorchShim):
             )
             enable({"use_reentrant": False})
         use_fast_products(model)
+        use_fast_dropout(model)
         self._sparse_gradients = SparseGradients(model)
         self._model = model
         self._grad_scaler.to_(device)

