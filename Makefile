@@ -42,7 +42,7 @@ demo: $(VENV)/.pipeline
 test: $(VENV)/.installed
 	@echo "== tests, against the installed package"
 	@cd / && $(abspath $(BIN))/python -c 'import trf_bridge; print("testing", trf_bridge.__file__)'
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 # A second environment, which differs in the lines of constraints-transformers4.txt alone.
 MATRIX := $(CURDIR)/.cache/matrix

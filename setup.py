@@ -35,7 +35,7 @@ EXTRAS = {
     "xlm": ["sacremoses"],
     # The tests meet sentencepiece models among real vocabularies, and make a tokenizer for XLM.
     "dev": [
-        *["build", "hypothesis", "mypy", "pytest", "ruff"],
+        *["build", "hypothesis", "mypy", "pytest", "pytest-xdist", "ruff"],
         *["protobuf", "sentencepiece", "sacremoses"],
     ],
 }

@@ -103,7 +103,8 @@ def main() -> None:
     rows = json.loads(args.output.read_text("utf8")) if args.output.exists() else []
     for task in args.tasks.split(","):
         for seed in range(args.seeds):
-            rows = [row for row in rows if (row["task"], row["seed"]) != (task, seed)]
+            key = (task, seed, args.learn_rate)
+            rows = [row for row in rows if (row["task"], row["seed"], row["learn_rate"]) != key]
             rows.append(compare(task, seed, args))
             print(json.dumps(rows[-1]), flush=True)
             args.output.parent.mkdir(parents=True, exist_ok=True)

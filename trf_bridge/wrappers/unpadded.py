@@ -73,10 +73,13 @@ class Layout:
         """
         self.starts = torch.from_numpy(numpy.cumsum(lengths) - lengths).to(device)
         self.groups: list[Group] = []
-        self._masks: tuple[torch.Tensor | None, list[torch.Tensor | None]] | None = None
+        # All layers of a model share one mask, or two. The mask is kept with what came of it, so
+        # that no other can have its id.
+        self._masks: dict[int, tuple[torch.Tensor | None, list[torch.Tensor | None]]] = {}
         start = 0
-        # Cut by padding alone: no group is larger than everything with all padding that may be.
-        largest = int(lengths.sum()) + MAX_PADDING
+        # Cut by padding alone: no group is larger than everything with all padding that may be. On
+        # a GPU a call costs more than padding does, so there all attend in one.
+        largest = int(lengths.sum()) + MAX_PADDING if device.type == "cpu" else 0
         for indices in make_subbatches(lengths, largest):
             group = _make_group(start, lengths[indices], device)
             self.groups.append(group)
@@ -90,10 +93,9 @@ class Layout:
         RETURNS (list of Tensor, (n, 1 or heads, 1 or longest, longest)): One per group, None where
             there is nothing to mask.
         """
-        # All layers of a model share one mask, or two.
-        if self._masks is None or self._masks[0] is not mask:
-            self._masks = (mask, [_group_mask(group, mask) for group in self.groups])
-        return self._masks[1]
+        if id(mask) not in self._masks:
+            self._masks[id(mask)] = (mask, [_group_mask(group, mask) for group in self.groups])
+        return self._masks[id(mask)][1]
 
 
 def _make_group(start: int, lengths: Array, device: torch.device) -> Group:
