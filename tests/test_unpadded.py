@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 
 import numpy
@@ -119,6 +120,14 @@ def test_groups_hold_every_row_once_and_little_padding(lengths):
             assert rows.tolist() == list(range(group.start, group.end))
 
 
+def hands_arguments_on(name):
+    """Whether this version of transformers lets a model hand unknown arguments to its attention."""
+    import transformers
+
+    signature = inspect.signature(getattr(transformers, name).forward)
+    return any(p.kind == p.VAR_KEYWORD for p in signature.parameters.values())
+
+
 def test_which_models_can_be_run_without_padding(checkpoint):
     """The first positions are facts of the models: RoBERTa's start after its padding index, 1."""
     answers = {
@@ -126,9 +135,9 @@ def test_which_models_can_be_run_without_padding(checkpoint):
         for name in ("bert", "roberta", "xlm_roberta", "gpt2", "xlnet", "t5")
     }
     assert answers == {
-        "bert": 0,
-        "roberta": 2,
-        "xlm_roberta": 2,
+        "bert": 0 if hands_arguments_on("BertModel") else None,
+        "roberta": 2 if hands_arguments_on("RobertaModel") else None,
+        "xlm_roberta": 2 if hands_arguments_on("XLMRobertaModel") else None,
         "gpt2": 0,
         "xlnet": None,
         "t5": None,
@@ -189,11 +198,11 @@ def test_model_that_would_give_something_else_is_left_as_it_was(checkpoint, chan
 
 def test_padded_batches_still_give_the_same(checkpoint):
     """The attention serves padded batches too, for whoever calls the model by hand."""
-    model, expected = plain_model(checkpoint("bert")), plain_model(checkpoint("bert"))
+    model, expected = plain_model(checkpoint("gpt2")), plain_model(checkpoint("gpt2"))
     assert use_unpadded(model, find_traits(model)) == 0
     assert model.config._attn_implementation == NAME
     inputs = {
-        "input_ids": torch.tensor([[5, 6, 7, 8], [9, 10, 0, 0]]),
+        "input_ids": torch.tensor([[5, 6, 7, 8], [9, 10, 1, 1]]),
         "attention_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]]),
     }
     with torch.no_grad():
@@ -237,14 +246,14 @@ def test_sliding_windows_are_kept(gradient_checkpointing):
 
 
 def test_config_on_disk_does_not_name_the_attention(checkpoint, tmp_path):
-    model = load(checkpoint("bert"))
+    model = load(checkpoint("gpt2"))
     assert get_shim(model)._model.config._attn_implementation == NAME
     get_shim(model).to_disk(tmp_path)
     text = (tmp_path / "config.json").read_text(encoding="utf8")
     assert NAME not in text
-    assert json.loads(text)["max_position_embeddings"] == MAX_LENGTH
+    assert json.loads(text)["n_positions"] == MAX_LENGTH
     # The probe leaves no trace in what the layer says of its model.
-    assert get_traits(model).width == json.loads(text)["hidden_size"]
+    assert get_traits(model).width == json.loads(text)["n_embd"]
 
 
 @pytest.mark.parametrize("is_train", [False, True])

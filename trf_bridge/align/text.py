@@ -76,6 +76,8 @@ class _Placer:
         self.ends = numpy.full(self.n_pieces, -1, dtype="int64")
         self.exact = numpy.ones(self.n_pieces, dtype="bool")
         self.regions = [_Region(0, len(text), 0, self.n_pieces)]
+        # Wordpieces between unknown ones that could stand in more than one place of a region.
+        self.ambiguous: list[tuple[_Region, Array]] = []
 
     def match_all(self) -> bool:
         """Match everything at once, if the folded forms are the same."""
@@ -102,6 +104,9 @@ class _Placer:
             for block in self._find_blocks(left[start:end], one, two, region):
                 rows = right[low + block.other : low + block.other + block.size]
                 self.match[rows] = left[start + block.start : start + block.start + block.size]
+                run = one[block.start : block.start + block.size]
+                if GAP in two and one.find(run, one.find(run) + 1) >= 0:
+                    self.ambiguous.append((region, self.shown.first[rows]))
 
     def _find_blocks(self, left: Array, one: str, two: str, region: _Region) -> list[Block]:
         if GAP in two:
@@ -129,6 +134,10 @@ class _Placer:
         for low, high in _runs(self.match < 0, region_of):
             at = int(region_of[low])
             self._fill(low, high, (limits[at], limits[at + 1]), self.regions[at])
+        for region, pieces in self.ambiguous:
+            # Where the unknown pieces fit, so does what stands between them.
+            if not self.exact[region.first : region.last].all():
+                self.exact[pieces] = False
         self._place_empty()
         return Placement(_straighten(self.starts, self.ends), self.exact)
 

@@ -45,7 +45,7 @@ class OutputBuffer:
         self.hidden_states: torch.Tensor | None = None
         self.attentions: list[Any] | None = None
         if traits.pooler_width:
-            # Zeros for an input without wordpieces, which need not be run.
+            # Zeros for an input without wordpieces, which may not be run.
             self.pooler_output = torch.zeros((n_inputs, traits.pooler_width), device=device)
         if hidden_states:
             shape = (traits.n_hidden_states, n_rows, traits.width)
@@ -133,6 +133,10 @@ class SubbatchTensors:
         self.last_hidden_state = _cells(outputs.last_hidden_state, cells)
         pooler_output = outputs.get("pooler_output")
         self.pooler_output = None if pooler_output is None else pooler_output.float()
+        empty = torch.from_numpy(subbatch.lengths == 0)
+        if self.pooler_output is not None and bool(empty.any()):
+            at = empty.to(self.pooler_output.device)[:, None]
+            self.pooler_output = self.pooler_output.masked_fill(at, 0.0)
         self.hidden_states: list[torch.Tensor] = []
         self.attentions: list[torch.Tensor] = []
         if hidden_states:
