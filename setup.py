@@ -35,9 +35,10 @@ EXTRAS = {
     "xlm": ["sacremoses"],
     # The tests meet sentencepiece models among real vocabularies, and make a tokenizer for XLM.
     "dev": [
-        *["build", "hypothesis", "mypy", "pytest", "ruff"],
+        *["build", "hypothesis", "markdown-it-py", "mypy", "pytest", "ruff"],
         *["protobuf", "sentencepiece", "sacremoses"],
     ],
+    "docs": ["furo", "myst-parser", "sphinx"],
 }
 
 ENTRY_POINTS = {
