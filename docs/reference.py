@@ -17,6 +17,7 @@ from typing import Any
 
 from commands import commands
 from docstrings import Argument, read_docstring
+from markup import escape, escape_bars
 from spacy.language import Language
 from thinc.api import Config
 
@@ -30,10 +31,10 @@ def ours(group: str) -> dict[str, Callable[..., Any]]:
     """Find what the package registers.
 
     group (str): A group of entry points.
-    RETURNS (dict): Name -> function, in the order of setup.py.
+    RETURNS (dict): Name -> function, by name.
     """
     found = [e for e in entry_points(group=group) if e.value.startswith("trf_bridge.")]
-    return {entry.name: entry.load() for entry in found}
+    return {entry.name: entry.load() for entry in sorted(found)}
 
 
 def components() -> str:
@@ -92,17 +93,29 @@ def _function(name: str, function: Callable[..., Any]) -> str:
     described = read_docstring(function)
     parameters = inspect.signature(function).parameters
     rows = {
-        parameter.name: (described.arguments[parameter.name], _default(parameter))
-        for parameter in parameters.values()
+        "**" * (parameter.kind is parameter.VAR_KEYWORD) + name: (
+            _resolve(name, described.arguments[name]),
+            _default(parameter),
+        )
+        for name, parameter in parameters.items()
     }
-    parts = [f"## {name}", *map(_escape, described.paragraphs)]
+    parts = [f"## {name}", *map(escape, described.paragraphs)]
     if rows:
         parts.append(_table(rows, record=dataclasses.is_dataclass(function)))
     returned = described.notes.get("RETURNS")
     if returned is not None:
-        parts.append(f"Returns a `{returned.type}`: {_escape(_lower(returned.text))}")
+        parts.append(f"Returns a `{returned.type}`: {escape(returned.text)}")
     parts.append(_raises(described.notes))
     return "\n\n".join(part for part in parts if part)
+
+
+def _resolve(name: str, argument: Argument) -> Argument:
+    """What an argument is that is said to be as for another architecture."""
+    other = re.match(r"As for `(\w+)`", argument.text)
+    if other is None:
+        return argument
+    functions = {f.__name__: f for f in ours("spacy_architectures").values()}
+    return read_docstring(functions[other[1]]).arguments[name]
 
 
 def error_codes() -> str:
@@ -114,9 +127,7 @@ def error_codes() -> str:
             parts.append("## Warnings")
         message = getattr(errors, code).removeprefix(f"[{code}] ")
         pieces = re.split(r"\{(\w+)\}", message)
-        texts = [
-            f"*{_escape(piece)}*" if i % 2 else _escape(piece) for i, piece in enumerate(pieces)
-        ]
+        texts = [f"*{escape(piece)}*" if i % 2 else escape(piece) for i, piece in enumerate(pieces)]
         parts.append(f"### {code}\n\n{''.join(texts)}")
     return "\n\n".join(parts)
 
@@ -179,7 +190,7 @@ def _table(rows: dict[str, tuple[Argument, str]], *, record: bool = False) -> st
         text = (
             argument.text if record or not argument.type else f"({argument.type}) {argument.text}"
         )
-        lines.append(f"| `{name}` | {_cell(second)} | {_cell(text)} |")
+        lines.append(f"| `{name}` | {escape_bars(second)} | {escape_bars(escape(text))} |")
     return "\n".join(lines)
 
 
@@ -192,8 +203,11 @@ def _default(parameter: inspect.Parameter) -> str:
 def _value(value: Any) -> str:
     """A default, as a config has it."""
     if isinstance(value, dict):
-        name = next((inner for key, inner in value.items() if key.startswith("@")), "")
-        return f"`{name}`" if name else "as below"
+        name = next(inner for key, inner in value.items() if key.startswith("@"))
+        anchor = re.sub(r"[^\w-]", "", name.lower())
+        return (
+            f"[`{name}`](architectures.md#{anchor})" if "@architectures" in value else f"`{name}`"
+        )
     return f"`{json.dumps(value)}`"
 
 
@@ -202,7 +216,7 @@ def _raises(notes: dict[str, Argument]) -> str:
     lines = []
     for kind, verb in [("RAISES", "Raises"), ("WARNS", "Warns with")]:
         if kind in notes:
-            text = re.sub(r"TB\d{3}", lambda code: _link(code[0]), _escape(notes[kind].text))
+            text = re.sub(r"TB\d{3}", lambda code: _link(code[0]), escape(notes[kind].text))
             error = f" {notes[kind].type}:" if notes[kind].type else ""
             lines.append(f"{verb}{error} {text}")
     return "\n\n".join(lines)
@@ -210,22 +224,6 @@ def _raises(notes: dict[str, Argument]) -> str:
 
 def _link(code: str) -> str:
     return f"[{code}](errors.md#{code.lower()})"
-
-
-def _cell(text: str) -> str:
-    return _escape(text).replace("|", "\\|")
-
-
-def _escape(text: str) -> str:
-    """Text of a docstring as Markdown: what is in backticks is code, the rest stands for itself."""
-    parts = text.split("`")
-    for i in range(0, len(parts), 2):
-        parts[i] = re.sub(r"([\\*_<>\[\]#])", r"\\\1", parts[i])
-    return "`".join(parts)
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:] if text[1:2].islower() else text
 
 
 MARKER = re.compile(r"<!-- generated: ([a-z ]+) -->")

@@ -11,13 +11,14 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import click
 import pytest
 import spacy
+import typer
 from markdown_it import MarkdownIt
 from spacy.language import Language
 from spacy.tokens.underscore import Underscore
@@ -202,7 +203,7 @@ def section(text: str, title: str) -> str:
 
 def rows_of(text: str) -> dict[str, list[str]]:
     """First cell of each row of a table -> the others."""
-    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", text, re.M)
+    rows = re.findall(r"^\| `\*{0,2}(\w+)` \| (.*) \|$", text, re.M)
     return {name: rest.split(" | ") for name, rest in rows}
 
 
@@ -318,35 +319,50 @@ def test_attributes_are_those_that_are_installed() -> None:
 # Commands
 
 
-@click.command("look", help="Look at a text.\n\nMore of it.\n\n\b\nExample:\n  look TEXT\n")
-@click.argument("text", nargs=-1, required=True)
-@click.option("--style", type=click.Choice(["a", "b"]), default="a", help="How | it looks.")
-@click.option("--force", is_flag=True, help="Overwrite.")
-@click.option("--secret", hidden=True)
-def look() -> None:
-    pass
+class Style(str, Enum):
+    a = "a"
+    b = "b"
+
+
+def look(
+    text: list[str],
+    style: Annotated[Style, typer.Option(help="How | it looks.")] = Style.a,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite.")] = False,
+    secret: Annotated[str, typer.Option(hidden=True)] = "",
+) -> None:
+    """Look at a text.
+
+    More of it, with `code` and <tags>.
+
+    \b
+    Example:
+      look TEXT
+        and more
+    """
 
 
 def test_commands_are_described() -> None:
-    commands = importlib.import_module("commands").commands
-    text = commands(click.Group("trf", commands={"look": look}))
-    assert text.startswith("## look\n\n```text\npython -m spacy trf look TEXT… [options]\n```\n\n")
-    assert "\n\nLook at a text.\n\nMore of it.\n\nExample:\n\n```text\nlook TEXT\n```\n" in text
-    assert "| `TEXT` |  |  |" in text
-    assert "| `--style` | `a` | How \\| it looks. One of: a, b. |" in text
-    assert "| `--force` | `false` | Overwrite. |" in text
+    app = typer.Typer(rich_markup_mode=None)
+    app.command("look")(look)
+    app.command("other")(lambda: None)
+    text = importlib.import_module("commands").commands(typer.main.get_command(app))
+    assert re.findall(r"^## (\w+)$", text, re.M) == ["look", "other"]
+    assert re.match(r"## look\n\n```text\npython -m spacy trf look .+\n```\n\nLook at a text", text)
+    assert "\n\nMore of it, with `code` and \\<tags\\>.\n\n" in text
+    assert "\n\nExample:\n\n```text\nlook TEXT\n  and more\n```\n" in text
+    assert re.search(r"^\| `text\S* .*` \| .* \|$", text, re.M)
+    assert re.search(r"^\| `--style .*a\\\|b.*` \| How \\\| it looks\..* \|$", text, re.M)
+    assert re.search(r"^\| `--force` \| Overwrite\. \|$", text, re.M)
     assert "secret" not in text
 
 
 def test_commands_of_the_package_are_described() -> None:
-    module = importlib.import_module("commands")
-    group, text = module.find_group(), generated("commands")
+    group, text = importlib.import_module("commands").find_group(), generated("commands")
     names = [] if group is None else group.list_commands(None)
     assert re.findall(r"^## (\w+)$", text, re.M) == names
     for name in names:
         for parameter in group.get_command(None, name).params:
-            shown = parameter.opts[-1] if parameter.param_type_name == "option" else "`"
-            assert shown in section(text, name)
+            assert getattr(parameter, "hidden", False) or parameter.opts[-1] in section(text, name)
 
 
 # The picture
