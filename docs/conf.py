@@ -23,6 +23,7 @@ extensions = ["myst_parser"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 nitpicky = True
+smartquotes = False  # messages and settings are there to be copied
 
 html_theme = "furo"
 html_title = f"trf_bridge {version}"
