@@ -97,6 +97,7 @@ def namespace() -> Iterator[dict[str, Any]]:
 WITH_PYTHON = [page for page in PAGES if python_blocks(page)]
 
 
+@pytest.mark.filterwarnings("ignore:.*W109")
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=[IDS[PAGES.index(p)] for p in WITH_PYTHON])
 def test_python_blocks_run(page: Path, working_directory: Path, namespace: dict[str, Any]) -> None:
     for block in python_blocks(page):
@@ -141,9 +142,16 @@ def test_configs_name_what_there_is(page: Path) -> None:
     for block in blocks_of(page):
         if block.language != "ini":
             continue
-        config = Config().from_str(block.text, interpolate=False)
-        for name, component in config.get("components", {}).items():
+        for name, component in read_config(block.text).get("components", {}).items():
             check_component(name, component)
+
+
+def read_config(text: str) -> Config:
+    """A part of a config, with the sections above those that it shows."""
+    sections = re.findall(r"^\[([\w.]+)\]$", text, re.M)
+    parents = {".".join(s.split(".")[:i]) for s in sections for i in range(1, s.count(".") + 1)}
+    above = "".join(f"[{section}]\n" for section in sorted(parents - set(sections)))
+    return Config().from_str(above + text, interpolate=False)
 
 
 def check_component(name: str, component: dict[str, Any]) -> None:
@@ -221,7 +229,7 @@ def test_every_component_is_there_with_every_field() -> None:
         assert list(rows) == list(defaults) == list(inspect.signature(make).parameters)[2:]
         assert all(len(cells[-1]) > 20 for cells in rows.values())
         (config,) = re.findall(r"```ini\n(.*?)```", section(text, name), re.S)
-        assert Config().from_str(config)["components"] == {name: {"factory": name, **defaults}}
+        assert read_config(config)["components"] == {name: {"factory": name, **defaults}}
 
 
 @pytest.mark.parametrize(
