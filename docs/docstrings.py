@@ -42,13 +42,11 @@ def read_docstring(described: Callable[..., Any]) -> Docstring:
     """
     found = Docstring()
     for paragraph in re.split(r"\n\s*\n", inspect.getdoc(described) or ""):
-        entries = _entries(paragraph)
-        if not all(ENTRY.fullmatch(entry) for entry in entries):
+        matches = [match for entry in _entries(paragraph) if (match := ENTRY.fullmatch(entry))]
+        if len(matches) < len(_entries(paragraph)):
             found.paragraphs.append(" ".join(paragraph.split()))
             continue
-        for entry in entries:
-            match = ENTRY.fullmatch(entry)
-            assert match is not None
+        for match in matches:
             kind = found.notes if match["names"] in NOTES else found.arguments
             for name in match["names"].split(", "):
                 kind[name.lstrip("*")] = Argument(match["type"] or "", match["text"])
