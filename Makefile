@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := $(shell find trf_bridge -name '*.py' -o -name '*.pyx' -o -name '*.pyi' -o -name py.typed)
 RECIPE := $(wildcard packaging/*.py packaging/licenses/*) packaging/recipes/$(PIPELINE).cfg
 
-.PHONY: help install demo test test-matrix lint types check dist clean
+.PHONY: help install demo test test-matrix lint types docs check dist clean
 .DELETE_ON_ERROR:
 
 help:
@@ -31,7 +31,8 @@ help:
 	@echo "make test-matrix  the same with transformers 5 and 4, each also on what the other saved"
 	@echo "make lint    ruff: rules and format"
 	@echo "make types   mypy, strict"
-	@echo "make check   lint, types and test"
+	@echo "make docs    the documentation, in docs/_build/html; a warning stops it"
+	@echo "make check   lint, types, docs and test"
 	@echo "make dist    the source distribution and the wheel of trf_bridge"
 	@echo "make clean   remove the environment and everything that was built"
 
@@ -75,7 +76,13 @@ types: $(VENV)/.installed
 	@$(BIN)/mypy
 	@$(BIN)/mypy examples/thinc_tagger.py
 
-check: lint types test
+# -E builds every page anew: parts of them come from the code, which Sphinx does not look at.
+docs: $(VENV)/.installed
+	@echo "== documentation"
+	@$(BIN)/sphinx-build -W --keep-going -q -E docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+check: lint types docs test
 
 dist: $(VENV)/.installed
 	@echo "== source distribution, and a wheel from it"
@@ -97,7 +104,7 @@ $(VENV)/.created:
 $(VENV)/.installed: $(VENV)/.created setup.py pyproject.toml $(CONSTRAINTS) README.md $(SOURCES)
 	@echo "== trf_bridge and its dependencies"
 	@rm -rf build
-	@$(BIN)/python -m pip install ".[dev]"
+	@$(BIN)/python -m pip install ".[dev,docs]"
 	@touch $@
 
 $(WHEEL): $(VENV)/.installed $(RECIPE)
@@ -111,4 +118,4 @@ $(VENV)/.pipeline: $(WHEEL)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-transformers4 build dist .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) $(VENV)-transformers4 build dist docs/_build .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -35,9 +35,10 @@ EXTRAS = {
     "xlm": ["sacremoses"],
     # The tests meet sentencepiece models among real vocabularies, and make a tokenizer for XLM.
     "dev": [
-        *["build", "hypothesis", "mypy", "pytest", "pytest-xdist", "ruff"],
+        *["build", "hypothesis", "markdown-it-py", "mypy", "pytest", "pytest-xdist", "ruff"],
         *["protobuf", "sentencepiece", "sacremoses"],
     ],
+    "docs": ["furo", "myst-parser", "sphinx"],
 }
 
 ENTRY_POINTS = {

@@ -28,7 +28,8 @@ def from_pretrained(name_or_path: str | Path, lang: str = "en", **settings: Any)
     lang (str): Code of the language whose tokenizer spaCy is to use.
     **settings: Config fields of the components: revision, trust_remote_code, sentences, max_length,
         overflow, stride, window_rows, separator, split_special_tokens, words_per_batch,
-        output_hidden_states, output_attentions, precision.
+        output_hidden_states, output_attentions, precision, freeze, layer_lr_decay,
+        gradient_checkpointing.
     RETURNS (Language): The pipeline, initialized.
     RAISES (ValueError, TypeError): TB002, TB003, TB004, TB007, TB008, TB009, TB012, TB013, TB016,
         TB033, TB037; TB018 for a setting that there isn't.
