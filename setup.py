@@ -25,7 +25,10 @@ REQUIREMENTS = [
     "thinc>=8.3,<9",
     "tokenizers",
     "torch>=2.6",
+    "tqdm",
     "transformers>=4.57",
+    "typer",
+    "wasabi",
 ]
 
 EXTRAS = {
@@ -41,6 +44,7 @@ EXTRAS = {
 }
 
 ENTRY_POINTS = {
+    "spacy_cli": ["trf = trf_bridge.cli:app"],
     "spacy_factories": [
         "trf_wordpiecer = trf_bridge.pipes.wordpiecer:make_trf_wordpiecer",
         "trf_tok2vec = trf_bridge.pipes.tok2vec:make_trf_tok2vec",

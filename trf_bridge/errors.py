@@ -150,6 +150,22 @@ TB039 = (
     "errors='surrogateescape' or 'surrogatepass', decode them with errors='replace' instead."
 )
 
+# The command line
+TB040 = (
+    "[TB040] The command stopped at an error that it was not prepared for, {error}: {reason}. Run "
+    "it again with --verbose to see where."
+)
+TB041 = "[TB041] {path} exists already. {advice}"
+TB042 = (
+    "[TB042] {path} is not a text in UTF-8: line {line} has the byte {byte} where none can be. "
+    "Convert the file to UTF-8."
+)
+TB043 = (
+    "[TB043] The pipeline '{pipeline}' has no component {needs}, which this command needs; it has "
+    "{found}. Make one with: python -m spacy trf init NAME_OR_PATH OUT."
+)
+TB044 = "[TB044] Can't read '{path}': {reason}. Check the spelling."
+
 # Warnings
 TB101 = (
     "[TB101] {n_tokens} tokens of {n_inputs} sentences or pairs lie past the maximum of "
