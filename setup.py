@@ -115,7 +115,7 @@ setup(
     license_expression="MIT",
     license_files=["LICENSE"],
     packages=find_packages(include=["trf_bridge", "trf_bridge.*"]),
-    package_data={"trf_bridge": ["*.pyx", "*.pyi", "py.typed"]},
+    package_data={"trf_bridge": ["*.pyx", "*.pyi", "py.typed", "cli/licenses/*.txt"]},
     ext_modules=make_extensions(),
     cmdclass={"build_ext": BuildExt},
     python_requires=">=3.10",

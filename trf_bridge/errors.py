@@ -164,7 +164,21 @@ TB043 = (
     "[TB043] The pipeline '{pipeline}' has no component {needs}, which this command needs; it has "
     "{found}. Make one with: python -m spacy trf init NAME_OR_PATH OUT."
 )
-TB044 = "[TB044] Can't read '{path}': {reason}. Check the spelling."
+TB044 = "[TB044] Can't use '{path}': {reason}. Expected {expected}."
+TB045 = "[TB045] The recipe {path} is not valid: {faults}."
+TB046 = (
+    "[TB046] The package {package} needs {what}, which could not be fetched: {reason}. Run this on "
+    "a machine that reaches {where}, or that has it in its cache."
+)
+TB047 = (
+    "[TB047] The files of {checkpoint} are not those that the recipe was written for: {reason}. "
+    "Fetch them again, or correct the recipe."
+)
+TB048 = "[TB048] No wheel was built: {reason}."
+TB049 = (
+    "[TB049] {options} can't be given with a recipe: what the package is called and holds stands "
+    "in the recipe itself."
+)
 
 # Warnings
 TB101 = (

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+PIPELINE = "an installed pipeline, or the folder of a saved one"
+
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-V", help="Show the traceback where there is an error.")
 ]
@@ -161,7 +163,7 @@ def check_file(path: Path) -> None:
     """
     if not path.is_file():
         reason = "it is a folder" if path.is_dir() else "there is no such file"
-        raise ValueError(errors.TB044.format(path=path, reason=reason))
+        raise ValueError(errors.TB044.format(path=path, reason=reason, expected="a file"))
 
 
 def find_pipeline(name: str) -> Path:
@@ -182,7 +184,7 @@ def find_pipeline(name: str) -> Path:
         reason = "it is not the folder of a saved pipeline: it has no config.cfg"
     else:
         return folder
-    raise ValueError(errors.TB044.format(path=name, reason=reason))
+    raise ValueError(errors.TB044.format(path=name, reason=reason, expected=PIPELINE))
 
 
 def _data_folder(package: Path) -> Path:
@@ -195,7 +197,7 @@ def _data_folder(package: Path) -> Path:
         if (folder / "config.cfg").is_file():
             return folder
     reason = "it is installed, and it is no package of a spaCy pipeline"
-    raise ValueError(errors.TB044.format(path=package.name, reason=reason))
+    raise ValueError(errors.TB044.format(path=package.name, reason=reason, expected=PIPELINE))
 
 
 def load_pipeline(name: str, *, needs: Sequence[str], only: bool = False) -> Language:
