@@ -200,6 +200,29 @@ def _data_folder(package: Path) -> Path:
     raise ValueError(errors.TB044.format(path=package.name, reason=reason, expected=PIPELINE))
 
 
+def find_components(folder: Path, pipeline: str, needs: Sequence[str]) -> dict[str, str]:
+    """Find the components that a command needs.
+
+    folder (Path): The folder of the pipeline.
+    pipeline (str): What the user calls it.
+    needs (sequence of str): Factories of components, such as "trf_wordpiecer".
+    RETURNS (dict): The names of all components by their factories, in the order of the pipeline;
+        of several with one factory, the first.
+    RAISES (ValueError): TB043 where one is missing.
+    """
+    from spacy.util import load_config
+
+    config = load_config(folder / "config.cfg", interpolate=False)
+    names: dict[str, str] = {}
+    for name in config["nlp"]["pipeline"]:
+        names.setdefault(config["components"].get(name, {}).get("factory", name), name)
+    for factory in needs:
+        if factory not in names:
+            found = ", ".join(config["nlp"]["pipeline"]) or "none"
+            raise ValueError(errors.TB043.format(pipeline=pipeline, needs=factory, found=found))
+    return names
+
+
 def load_pipeline(name: str, *, needs: Sequence[str], only: bool = False) -> Language:
     """Load a pipeline that has what a command needs.
 
@@ -211,19 +234,11 @@ def load_pipeline(name: str, *, needs: Sequence[str], only: bool = False) -> Lan
         pipeline; what its components raise.
     """
     import spacy
-    from spacy.util import load_config
 
     folder = find_pipeline(name)
-    config = load_config(folder / "config.cfg")
-    components = config.get("components", {})
-    names = [str(component) for component in config["nlp"]["pipeline"]]
-    factories = [components.get(component, {}).get("factory") for component in names]
-    for factory in needs:
-        if factory not in factories:
-            found = ", ".join(names) or "none"
-            raise ValueError(errors.TB043.format(pipeline=name, needs=factory, found=found))
-    last = max((factories.index(factory) for factory in needs), default=-1)
-    return spacy.load(folder, exclude=names[last + 1 :] if only else [])
+    factories = find_components(folder, name, needs)
+    last = max(list(factories).index(factory) for factory in needs)
+    return spacy.load(folder, exclude=list(factories.values())[last + 1 :] if only else [])
 
 
 def progress(items: Iterable[T], *, what: str, unit: str, total: int | None = None) -> Iterable[T]:
