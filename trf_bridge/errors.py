@@ -175,10 +175,7 @@ TB047 = (
     "Fetch them again, or correct the recipe."
 )
 TB048 = "[TB048] No wheel was built: {reason}."
-TB049 = (
-    "[TB049] {options} can't be given with a recipe: what the package is called and holds stands "
-    "in the recipe itself."
-)
+TB049 = "[TB049] The arguments of the command don't go together: {problem}."
 
 # Warnings
 TB101 = (

@@ -62,7 +62,10 @@ def command(
         recipe = Path(pipeline_or_recipe)
         check_file(recipe)
         if options:
-            raise ValueError(errors.TB049.format(options=", ".join(options[::2])))
+            problem = (
+                f"{', '.join(options[::2])} can't be given with a recipe, which says it itself"
+            )
+            raise ValueError(errors.TB049.format(problem=problem))
         with steps(3) as step:
             wheel = build_recipe(recipe, out, cache=cache, force=force, step=step)
     else:
