@@ -39,6 +39,8 @@ EXTRAS = {
     # The tests meet sentencepiece models among real vocabularies, and make a tokenizer for XLM.
     "dev": [
         *["build", "hypothesis", "mypy", "pytest", "ruff"],
+        # Without it pip fetches one for each wheel, and the tests do without a network.
+        "setuptools>=77",
         *["protobuf", "sentencepiece", "sacremoses"],
     ],
 }

@@ -68,16 +68,15 @@ def with_errors(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def describe(error: Exception) -> str:
-    """Put an error into one message.
+    """Put an error into one line.
 
     error (Exception): The error.
     RETURNS (str): Its own message where it has a code, of ours or of spaCy; else TB040.
     """
-    message = str(error)
+    message = " ".join(str(error).split())
     if re.match(r"\[(TB|E|W)\d+\] ", message):
         return message
-    reason = " ".join(message.split()) or "none"
-    return errors.TB040.format(error=type(error).__name__, reason=reason)
+    return errors.TB040.format(error=type(error).__name__, reason=message or "none")
 
 
 def say(message: str, *, style: str = "info") -> None:

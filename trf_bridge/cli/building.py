@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,6 @@ def build_recipe(
     recipe = load_recipe(path)
     target = out / recipe.wheel_name
     check_output(target, force=force)
-    check_tools()
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.resolve(), prefix=".build-") as folder:
         work = Path(folder)
@@ -68,7 +68,6 @@ def build_pipeline(
     """
     target = out / _wheel_name(pipeline, options)
     check_output(target, force=force)
-    check_tools()
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.resolve(), prefix=".build-") as folder:
         step(f"Building {target.name}")
@@ -77,18 +76,6 @@ def build_pipeline(
         check_output(target, force=force)
         os.replace(wheel, target)
     return target
-
-
-def check_tools() -> None:
-    """See that there is what `spacy package` builds wheels with.
-
-    RAISES (ValueError): TB048.
-    """
-    from spacy.cli.package import has_build, has_wheel
-
-    if not has_build() and not has_wheel():
-        reason = "the package 'build' is not installed; run pip install build"
-        raise ValueError(errors.TB048.format(reason=reason))
 
 
 def make_pipeline(recipe: Recipe, checkpoint: Checkpoint, path: Path) -> None:
@@ -190,7 +177,7 @@ def check_pipeline(path: Path, expected: Any) -> None:
 
 
 def make_wheel(path: Path, work: Path, options: Sequence[str] = ()) -> Path:
-    """Run spaCy's own package command on a pipeline folder.
+    """Make a package of a pipeline folder with spaCy's own command, and a wheel of it with pip.
 
     path (Path): The folder.
     work (Path): A folder to work in.
@@ -198,31 +185,51 @@ def make_wheel(path: Path, work: Path, options: Sequence[str] = ()) -> Path:
     RETURNS (Path): The wheel, somewhere in `work`.
     RAISES (ValueError): TB048.
     """
-    (work / "package").mkdir()
-    command = ["package", str(path.resolve()), str(work / "package"), "--build", "wheel", *options]
+    package, wheels = work / "package", work / "wheel"
+    package.mkdir()
     # With -m Python imports from the working folder first; there must be no other trf_bridge in it.
+    arguments = [str(path.resolve()), str(package), "--build", "none", *options]
+    _run("spacy package", ["spacy", "package", *arguments], package)
+    (folder,) = package.iterdir()
+    settings = ["--no-deps", "--disable-pip-version-check", *_isolation()]
+    _run("pip wheel", ["pip", "wheel", *settings, "--wheel-dir", str(wheels), str(folder)], wheels)
+    (wheel,) = wheels.glob("*.whl")
+    return wheel
+
+
+def _run(what: str, command: Sequence[str], folder: Path) -> None:
+    """Run a module of this Python, and show nothing of what it prints unless it fails."""
+    folder.mkdir(exist_ok=True)
     done = subprocess.run(
-        [sys.executable, "-m", "spacy", *command],
-        cwd=work / "package",
+        [sys.executable, "-m", *command],
+        cwd=folder,
         env={**os.environ, "ANSI_COLORS_DISABLED": "1", "WASABI_LOG_FRIENDLY": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    wheels = list(work.glob("package/*/dist/*.whl"))
-    if done.returncode != 0 or len(wheels) != 1:
-        reason = f"`spacy package` failed, and its last line is: {last_line(done.stdout)}"
+    if done.returncode != 0:
+        reason = f"`{what}` failed, and its last line is: {last_line(done.stdout)}"
         printed = RuntimeError(done.stdout.decode("utf-8", errors="replace"))
         raise ValueError(errors.TB048.format(reason=reason)) from printed
-    return wheels[0]
+
+
+def _isolation() -> list[str]:
+    """Where setuptools can make wheels by itself, pip need not fetch another: there may be no
+    network."""
+    try:
+        major = int(version("setuptools").split(".")[0])
+    except PackageNotFoundError:
+        return []
+    return ["--no-build-isolation"] if major >= 71 else []
 
 
 def _wheel_name(pipeline: Path, options: Sequence[str]) -> str:
-    """The name that spaCy will give the wheel."""
+    """The name that the wheel will have."""
     import srsly
 
     meta = srsly.read_json(pipeline / "meta.json")
     given = dict(zip(options[::2], options[1::2], strict=True))
-    name, version = given.get("--name", meta["name"]), given.get("--version", meta["version"])
+    name, number = given.get("--name", meta["name"]), given.get("--version", meta["version"])
     if not name.startswith(meta["lang"] + "_"):
         name = f"{meta['lang']}_{name}"
-    return re.sub("_+", "_", f"{name}-{version}") + "-py3-none-any.whl"
+    return re.sub("_+", "_", f"{name}-{number}") + "-py3-none-any.whl"
