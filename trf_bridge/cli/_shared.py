@@ -199,27 +199,35 @@ def _data_folder(package: Path) -> Path:
     raise ValueError(errors.TB044.format(path=package.name, reason=reason, expected=PIPELINE))
 
 
+def read_components(folder: Path) -> dict[str, str]:
+    """Read what a pipeline is made of.
+
+    folder (Path): The folder of the pipeline.
+    RETURNS (dict): Factory of each component by its name, in the order of the pipeline.
+    """
+    from spacy.util import load_config
+
+    config = load_config(folder / "config.cfg", interpolate=False)
+    blocks = config["components"]
+    return {name: blocks.get(name, {}).get("factory", "") for name in config["nlp"]["pipeline"]}
+
+
 def find_components(folder: Path, pipeline: str, needs: Sequence[str]) -> dict[str, str]:
     """Find the components that a command needs.
 
     folder (Path): The folder of the pipeline.
     pipeline (str): What the user calls it.
     needs (sequence of str): Factories of components, such as "trf_wordpiecer".
-    RETURNS (dict): The names of all components by their factories, in the order of the pipeline;
-        of several with one factory, the first.
+    RETURNS (dict): Name of the component by each of these; of several, the first.
     RAISES (ValueError): TB043 where one is missing.
     """
-    from spacy.util import load_config
-
-    config = load_config(folder / "config.cfg", interpolate=False)
-    names: dict[str, str] = {}
-    for name in config["nlp"]["pipeline"]:
-        names.setdefault(config["components"].get(name, {}).get("factory", name), name)
+    components = read_components(folder)
+    names = {factory: name for name, factory in reversed(components.items())}
     for factory in needs:
         if factory not in names:
-            found = ", ".join(config["nlp"]["pipeline"]) or "none"
+            found = ", ".join(components) or "none"
             raise ValueError(errors.TB043.format(pipeline=pipeline, needs=factory, found=found))
-    return names
+    return {factory: names[factory] for factory in needs}
 
 
 def load_pipeline(name: str, *, needs: Sequence[str], only: bool = False) -> Language:
@@ -235,9 +243,10 @@ def load_pipeline(name: str, *, needs: Sequence[str], only: bool = False) -> Lan
     import spacy
 
     folder = find_pipeline(name)
-    factories = find_components(folder, name, needs)
-    last = max(list(factories).index(factory) for factory in needs)
-    return spacy.load(folder, exclude=list(factories.values())[last + 1 :] if only else [])
+    needed = find_components(folder, name, needs)
+    names = list(read_components(folder))
+    last = max(names.index(component) for component in needed.values())
+    return spacy.load(folder, exclude=names[last + 1 :] if only else [])
 
 
 def progress(items: Iterable[T], *, what: str, unit: str, total: int | None = None) -> Iterable[T]:
