@@ -49,8 +49,8 @@ def command(
     """Print a complete config for spacy train.
 
     It is the counterpart of spacy init config; the data is named when training. The transformer of
-    a pipeline computes and is frozen as it was saved, whatever is optimized for. A processor without
-    instructions for bf16 is faster with precision = "fp32".
+    a pipeline computes and is frozen as it was saved, whatever is optimized for. A processor that
+    has no instructions for bf16 is faster with precision = "fp32".
 
     \b
     Example:
