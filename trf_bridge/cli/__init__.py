@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 import typer
-from spacy.cli import app as spacy_app
+from spacy.cli._util import app as spacy_app
 from typer.core import TyperGroup
 from typer.main import get_command
 

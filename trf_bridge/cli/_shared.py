@@ -85,7 +85,7 @@ def say(message: str, *, style: str = "info") -> None:
     message (str): The message.
     style (str): "info", "good", "warn" or "fail".
     """
-    from wasabi import Printer
+    from wasabi.printer import Printer
 
     printer = Printer(pretty=sys.stderr.isatty(), no_print=True)
     typer.echo(getattr(printer, style)(message), err=True)
@@ -290,6 +290,6 @@ def steps(total: int) -> Iterator[Callable[[str], None]]:
 def quiet_downloads() -> None:
     """Turn the hub's progress bars off where stderr is not a terminal."""
     if not sys.stderr.isatty():
-        from huggingface_hub.utils import disable_progress_bars
+        from huggingface_hub.utils.tqdm import disable_progress_bars
 
         disable_progress_bars()

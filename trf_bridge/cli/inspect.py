@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -60,7 +61,5 @@ def command(
         result = measure_corpus(nlp, corpus, pipeline=pipeline, longest=longest)
         shown = show_measures(result)
     if as_json:
-        import srsly
-
-        shown = srsly.json_dumps(result, indent=2)
+        shown = json.dumps(result, indent=2, ensure_ascii=False)
     typer.echo(shown)

@@ -19,11 +19,11 @@ def make_table(
     right (sequence of int): Columns of numbers, which end at the same place.
     RETURNS (str): The lines of the table.
     """
-    from wasabi import row
+    from wasabi.tables import row
 
     cells = [[visible(cell) for cell in line] for line in (header, *rows)]
     widths = [max(map(width_of, column)) for column in zip(*cells, strict=True)]
-    aligns = ["r" if i in right else "l" for i in range(len(widths))]
+    aligns = "".join("r" if i in right else "l" for i in range(len(widths)))
     lines = []
     for line in cells:
         # wasabi counts characters: tell it how many of them fill the column.
