@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from typing import Literal
 
 SPACING = 3
 
@@ -23,7 +24,7 @@ def make_table(
 
     cells = [[visible(cell) for cell in line] for line in (header, *rows)]
     widths = [max(map(width_of, column)) for column in zip(*cells, strict=True)]
-    aligns = "".join("r" if i in right else "l" for i in range(len(widths)))
+    aligns: list[Literal["l", "r"]] = ["r" if i in right else "l" for i in range(len(widths))]
     lines = []
     for line in cells:
         # wasabi counts characters: tell it how many of them fill the column.
