@@ -250,7 +250,7 @@ def show_measures(found: dict[str, Any]) -> str:
         ["boundary pieces", f"{found['boundary_pieces']:,}", ""],
     ]
     for key, n in found["tokens_by_wordpieces"].items():
-        rows.append([f"tokens in {key}", f"{n:,}", _percent(_ratio(n, n_tokens))])
+        rows.append([f"tokens in {key} wordpieces", f"{n:,}", _percent(_ratio(n, n_tokens))])
     share = _percent(_ratio(found["unknown_wordpieces"], n_pieces))
     rows.append(["unknown wordpieces", f"{found['unknown_wordpieces']:,}", share])
     rows.append([f"sentences past {found['max_length']}", f"{past['sentences']:,}", lost])
