@@ -176,11 +176,18 @@ def test_lines_are_read_without_marks_and_ends(tmp_path: Path) -> None:
     assert list(read_lines(path)) == ["grün", "\x0bein\u2028Satz", "last"]
 
 
-@pytest.mark.parametrize("content", ["fine\ngrün\n".encode("latin1"), b"fine\n\xff\xfea\x00"])
-def test_text_that_is_not_utf8_is_refused(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        ("fine\ngrün\n".encode("latin1"), "line 2 has the byte 0xfc"),
+        ("grün".encode("utf-16"), "line 1 has the byte 0xff"),
+        (b"\xef\xbb\xbfgr\xfcn", "line 1 has the byte 0xfc"),
+    ],
+)
+def test_text_that_is_not_utf8_is_refused(tmp_path: Path, content: bytes, where: str) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"TB042.*text\.txt.*line 2.*byte 0xf[cf]"):
+    with pytest.raises(ValueError, match=rf"TB042.*text\.txt.*{where}"):
         list(read_lines(path))
 
 

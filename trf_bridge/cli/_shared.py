@@ -105,7 +105,8 @@ def check_output(path: Path, *, force: bool) -> None:
         raise ValueError(
             errors.TB041.format(path=path, advice="Give another path, or --force to replace it.")
         )
-    if path.is_dir() and any(path.iterdir()) and not (path / "meta.json").is_file():
+    is_pipeline = all((path / name).is_file() for name in ("config.cfg", "meta.json"))
+    if path.is_dir() and any(path.iterdir()) and not is_pipeline:
         advice = "It is no saved pipeline, so --force doesn't replace it: give another path."
         raise ValueError(errors.TB041.format(path=path, advice=advice))
 
@@ -148,7 +149,7 @@ def read_lines(path: Path) -> Iterator[str]:
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
-                byte = f"0x{line[error.start]:02x}"
+                byte = f"0x{error.object[error.start]:02x}"
                 message = errors.TB042.format(path=path, byte=byte, line=number)
                 raise ValueError(message) from None
             yield text.rstrip("\r\n")
@@ -208,8 +209,8 @@ def read_components(folder: Path) -> dict[str, str]:
     from spacy.util import load_config
 
     config = load_config(folder / "config.cfg", interpolate=False)
-    blocks = config["components"]
-    return {name: blocks.get(name, {}).get("factory", "") for name in config["nlp"]["pipeline"]}
+    names, blocks = config.get("nlp", {}).get("pipeline", []), config.get("components", {})
+    return {name: blocks.get(name, {}).get("factory", "") for name in names}
 
 
 def find_components(folder: Path, pipeline: str, needs: Sequence[str]) -> dict[str, str]:
