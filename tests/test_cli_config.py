@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import spacy
+import srsly
 from command_line import refused, run, trf
 from spacy.language import Language
 from spacy.tokens import DocBin, Span
@@ -160,6 +161,7 @@ def test_transformer_of_a_pipeline_is_sourced(tmp_path: Path) -> None:
     folder = tmp_path / "pipeline"
     folder.mkdir()
     nlp.config.to_disk(folder / "config.cfg")
+    srsly.write_json(folder / "meta.json", nlp.meta)
     config = make_config(["tagger"], str(folder))
     assert config["nlp"]["lang"] == "de"
     source = {"source": str(folder)}

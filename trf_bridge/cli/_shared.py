@@ -105,8 +105,7 @@ def check_output(path: Path, *, force: bool) -> None:
         raise ValueError(
             errors.TB041.format(path=path, advice="Give another path, or --force to replace it.")
         )
-    is_pipeline = all((path / name).is_file() for name in ("config.cfg", "meta.json"))
-    if path.is_dir() and any(path.iterdir()) and not is_pipeline:
+    if path.is_dir() and any(path.iterdir()) and not is_pipeline(path):
         advice = "It is no saved pipeline, so --force doesn't replace it: give another path."
         raise ValueError(errors.TB041.format(path=path, advice=advice))
 
@@ -170,7 +169,7 @@ def find_pipeline(name: str) -> Path:
     """Find the folder of a pipeline, as `spacy.load` does.
 
     name (str): An installed package, or a folder.
-    RETURNS (Path): The folder with its config.cfg.
+    RETURNS (Path): The folder with its config.cfg and meta.json.
     RAISES (ValueError): TB044 where it is neither.
     """
     from spacy.util import get_package_path, is_package
@@ -180,11 +179,16 @@ def find_pipeline(name: str) -> Path:
     folder = Path(name)
     if not folder.exists():
         reason = "it is neither an installed package nor a folder"
-    elif not (folder / "config.cfg").is_file():
-        reason = "it is not the folder of a saved pipeline: it has no config.cfg"
+    elif not is_pipeline(folder):
+        reason = "it is not the folder of a saved pipeline: it lacks config.cfg or meta.json"
     else:
         return folder
     raise ValueError(errors.TB044.format(path=name, reason=reason, expected=PIPELINE))
+
+
+def is_pipeline(folder: Path) -> bool:
+    """RETURNS (bool): Whether a folder has what each saved pipeline has."""
+    return all((folder / name).is_file() for name in ("config.cfg", "meta.json"))
 
 
 def _data_folder(package: Path) -> Path:
@@ -194,7 +198,7 @@ def _data_folder(package: Path) -> Path:
     if (package / "meta.json").is_file():
         meta = srsly.read_json(package / "meta.json")
         folder = package / f"{meta['lang']}_{meta['name']}-{meta['version']}"
-        if (folder / "config.cfg").is_file():
+        if is_pipeline(folder):
             return folder
     reason = "it is installed, and it is no package of a spaCy pipeline"
     raise ValueError(errors.TB044.format(path=package.name, reason=reason, expected=PIPELINE))

@@ -62,7 +62,7 @@ def build_pipeline(
     out (Path): The folder that the wheel is put into; it is made.
     options (sequence of str): Options of `spacy package`, such as "--version", "1.0.0".
     force (bool): Replace a wheel that is there already.
-    step (callable): Told what is done next, twice.
+    step (callable): Told what is done next, once.
     RETURNS (Path): The wheel.
     RAISES (ValueError): TB041, TB048. Then nothing is left in `out`.
     """
