@@ -25,7 +25,10 @@ REQUIREMENTS = [
     "thinc>=8.3,<9",
     "tokenizers",
     "torch>=2.6",
+    "tqdm",
     "transformers>=4.57",
+    "typer",
+    "wasabi",
 ]
 
 EXTRAS = {
@@ -36,12 +39,15 @@ EXTRAS = {
     # The tests meet sentencepiece models among real vocabularies, and make a tokenizer for XLM.
     "dev": [
         *["build", "hypothesis", "markdown-it-py", "mypy", "pytest", "pytest-xdist", "ruff"],
+        # Without it pip fetches one for each wheel, and the tests do without a network.
+        "setuptools>=77",
         *["protobuf", "sentencepiece", "sacremoses"],
     ],
     "docs": ["furo", "myst-parser", "sphinx"],
 }
 
 ENTRY_POINTS = {
+    "spacy_cli": ["trf = trf_bridge.cli:app"],
     "spacy_factories": [
         "trf_wordpiecer = trf_bridge.pipes.wordpiecer:make_trf_wordpiecer",
         "trf_tok2vec = trf_bridge.pipes.tok2vec:make_trf_tok2vec",
@@ -112,7 +118,7 @@ setup(
     license_expression="MIT",
     license_files=["LICENSE"],
     packages=find_packages(include=["trf_bridge", "trf_bridge.*"]),
-    package_data={"trf_bridge": ["*.pyx", "*.pyi", "py.typed"]},
+    package_data={"trf_bridge": ["*.pyx", "*.pyi", "py.typed", "cli/licenses/*.txt"]},
     ext_modules=make_extensions(),
     cmdclass={"build_ext": BuildExt},
     python_requires=">=3.10",

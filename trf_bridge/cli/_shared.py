@@ -1,0 +1,300 @@
+"""What the commands have in common: errors, output paths, text files, pipelines, progress.
+
+This is imported at each command of spaCy: everything heavy is imported inside the functions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from .. import errors
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+T = TypeVar("T")
+
+PIPELINE = "an installed pipeline, or the folder of a saved one"
+
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-V", help="Show the traceback where there is an error.")
+]
+Force = Annotated[
+    bool, typer.Option("--force", "-F", help="Replace what is in the output's place.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def with_errors(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the option --verbose; without it, an error is one message on stderr.
+
+    function (callable): The command.
+    RETURNS (callable): The same with one more keyword; where the command raises, it ends with
+        exit status 1.
+    """
+
+    @wraps(function)
+    def run(*, verbose: bool = False, **values: Any) -> None:
+        try:
+            function(**values)
+        except (typer.Exit, typer.Abort, BrokenPipeError):  # typer's own affair
+            raise
+        except Exception as error:
+            if verbose:
+                raise
+            say(describe(error), style="fail")
+            raise typer.Exit(1) from None
+
+    # typer reads the options from the signature, and older versions from the annotations.
+    signature = inspect.signature(function, eval_str=True)
+    option = inspect.Parameter(
+        "verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Verbose
+    )
+    parameters = [*signature.parameters.values(), option]
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {**function.__annotations__, "verbose": Verbose}
+    return run
+
+
+def describe(error: Exception) -> str:
+    """Put an error into one line.
+
+    error (Exception): The error.
+    RETURNS (str): Its own message where it has a code, of ours or of spaCy; else TB040.
+    """
+    message = " ".join(str(error).split())
+    if re.match(r"\[(TB|E|W)\d+\] ", message):
+        return message
+    return errors.TB040.format(error=type(error).__name__, reason=message or "none")
+
+
+def say(message: str, *, style: str = "info") -> None:
+    """Print a message on stderr, so that stdout holds the result alone.
+
+    message (str): The message.
+    style (str): "info", "good", "warn" or "fail".
+    """
+    from wasabi.printer import Printer
+
+    printer = Printer(pretty=sys.stderr.isatty(), no_print=True)
+    typer.echo(getattr(printer, style)(message), err=True)
+
+
+def check_output(path: Path, *, force: bool) -> None:
+    """Refuse to replace a file or folder, before any work is done.
+
+    path (Path): Where the output is to be.
+    force (bool): Whether it may be replaced. A folder that holds something other than a saved
+        pipeline is not replaced in any case.
+    RAISES (ValueError): TB041.
+    """
+    if not os.path.lexists(path):
+        return
+    if not force:
+        raise ValueError(
+            errors.TB041.format(path=path, advice="Give another path, or --force to replace it.")
+        )
+    if path.is_dir() and any(path.iterdir()) and not is_pipeline(path):
+        advice = "It is no saved pipeline, so --force doesn't replace it: give another path."
+        raise ValueError(errors.TB041.format(path=path, advice=advice))
+
+
+@contextlib.contextmanager
+def replacing_file(path: Path) -> Iterator[Path]:
+    """Write a file beside its place, and move it there when everything has been written.
+
+    path (Path): The file to write, there already or not; its folder is made.
+    YIELDS (Path): An empty file to write to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(descriptor)
+    staged = Path(name)
+    try:
+        yield staged
+        staged.chmod(0o666 & ~_umask())  # a temporary file is readable to its owner alone
+        staged.replace(path)
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """Read the lines of a text file.
+
+    path (Path): The file.
+    YIELDS (str): Each line without its end.
+    RAISES (ValueError): TB042 where it is not UTF-8; TB044 where there is no such file.
+    """
+    check_file(path)
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                byte = f"0x{error.object[error.start]:02x}"
+                message = errors.TB042.format(path=path, byte=byte, line=number)
+                raise ValueError(message) from None
+            yield text.rstrip("\r\n")
+
+
+def check_file(path: Path) -> None:
+    """See that there is a file to read.
+
+    path (Path): The file.
+    RAISES (ValueError): TB044.
+    """
+    if not path.is_file():
+        reason = "it is a folder" if path.is_dir() else "there is no such file"
+        raise ValueError(errors.TB044.format(path=path, reason=reason, expected="a file"))
+
+
+def find_pipeline(name: str) -> Path:
+    """Find the folder of a pipeline, as `spacy.load` does.
+
+    name (str): An installed package, or a folder.
+    RETURNS (Path): The folder with its config.cfg and meta.json.
+    RAISES (ValueError): TB044 where it is neither.
+    """
+    from spacy.util import get_package_path, is_package
+
+    if is_package(name):
+        return _data_folder(get_package_path(name))
+    folder = Path(name)
+    if not folder.exists():
+        reason = "it is neither an installed package nor a folder"
+    elif not is_pipeline(folder):
+        reason = "it is not the folder of a saved pipeline: it lacks config.cfg or meta.json"
+    else:
+        return folder
+    raise ValueError(errors.TB044.format(path=name, reason=reason, expected=PIPELINE))
+
+
+def is_pipeline(folder: Path) -> bool:
+    """RETURNS (bool): Whether a folder has what each saved pipeline has."""
+    return all((folder / name).is_file() for name in ("config.cfg", "meta.json"))
+
+
+def _data_folder(package: Path) -> Path:
+    """The folder in a package of a pipeline that has what `nlp.to_disk` saved."""
+    import srsly
+
+    if (package / "meta.json").is_file():
+        meta = srsly.read_json(package / "meta.json")
+        folder = package / f"{meta['lang']}_{meta['name']}-{meta['version']}"
+        if is_pipeline(folder):
+            return folder
+    reason = "it is installed, and it is no package of a spaCy pipeline"
+    raise ValueError(errors.TB044.format(path=package.name, reason=reason, expected=PIPELINE))
+
+
+def read_components(folder: Path) -> dict[str, str]:
+    """Read what a pipeline is made of.
+
+    folder (Path): The folder of the pipeline.
+    RETURNS (dict): Factory of each component by its name, in the order of the pipeline.
+    """
+    from spacy.util import load_config
+
+    config = load_config(folder / "config.cfg", interpolate=False)
+    names, blocks = config.get("nlp", {}).get("pipeline", []), config.get("components", {})
+    return {name: blocks.get(name, {}).get("factory", "") for name in names}
+
+
+def find_components(folder: Path, pipeline: str, needs: Sequence[str]) -> dict[str, str]:
+    """Find the components that a command needs.
+
+    folder (Path): The folder of the pipeline.
+    pipeline (str): What the user calls it.
+    needs (sequence of str): Factories of components, such as "trf_wordpiecer".
+    RETURNS (dict): Name of the component by each of these; of several, the first.
+    RAISES (ValueError): TB043 where one is missing.
+    """
+    components = read_components(folder)
+    names = {factory: name for name, factory in reversed(components.items())}
+    for factory in needs:
+        if factory not in names:
+            found = ", ".join(components) or "none"
+            raise ValueError(errors.TB043.format(pipeline=pipeline, needs=factory, found=found))
+    return {factory: names[factory] for factory in needs}
+
+
+def load_pipeline(name: str, *, needs: Sequence[str], only: bool = False) -> Language:
+    """Load a pipeline that has what a command needs.
+
+    name (str): An installed package, or a folder.
+    needs (sequence of str): Factories of components, such as "trf_wordpiecer".
+    only (bool): Leave out, and don't read, the components after the last of these.
+    RETURNS (Language): The pipeline.
+    RAISES (ValueError): TB043 where there is no such component; TB044 where there is no such
+        pipeline; what its components raise.
+    """
+    import spacy
+
+    folder = find_pipeline(name)
+    needed = find_components(folder, name, needs)
+    names = list(read_components(folder))
+    last = max(names.index(component) for component in needed.values())
+    return spacy.load(folder, exclude=names[last + 1 :] if only else [])
+
+
+def progress(items: Iterable[T], *, what: str, unit: str, total: int | None = None) -> Iterable[T]:
+    """Show a bar on stderr while something is gone through, if that takes more than two seconds.
+
+    items (iterable): What is gone through.
+    what (str): What is being done.
+    unit (str): What the items are.
+    total (int): Their number; None where it is not known.
+    RETURNS (iterable): The same; there is no bar where stderr is not a terminal.
+    """
+    from tqdm import tqdm
+
+    bar: Iterable[T] = tqdm(
+        items, desc=what, unit=unit, total=total, delay=2, disable=None, leave=False
+    )
+    return bar
+
+
+@contextlib.contextmanager
+def steps(total: int) -> Iterator[Callable[[str], None]]:
+    """Show on stderr which of several long steps is being done.
+
+    total (int): The number of steps.
+    YIELDS (callable): To be called with what is done next; nothing is shown where stderr is not a
+        terminal.
+    """
+    from tqdm import tqdm
+
+    layout = "{desc} ({n_fmt}/{total_fmt}) [{elapsed}]"
+    with tqdm(total=total, bar_format=layout, disable=None, leave=False) as bar:
+
+        def start(what: str) -> None:
+            bar.set_description_str(what, refresh=False)
+            bar.update(1)
+            bar.refresh()
+
+        yield start
+
+
+def quiet_downloads() -> None:
+    """Turn the hub's progress bars off where stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        from huggingface_hub.utils.tqdm import disable_progress_bars
+
+        disable_progress_bars()

@@ -1,0 +1,235 @@
+"""Wheels of pipelines: from a recipe, or from the folder of a saved pipeline."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from .. import errors
+from ._shared import check_output
+from .fetching import Checkpoint, fetch, last_line, sha256_of
+from .recipes import WEIGHTS, Recipe, load_recipe
+
+SAMPLE = "Laced with dreams, dripping in reality."
+
+Step = Callable[[str], None]
+
+
+def build_recipe(
+    path: Path, out: Path, *, cache: Path | None = None, force: bool = False, step: Step
+) -> Path:
+    """Build the wheel of a recipe.
+
+    path (Path): The recipe's file.
+    out (Path): The folder that the wheel is put into; it is made.
+    cache (Path): The folder that keeps downloads from the package index; None to keep none.
+    force (bool): Replace a wheel that is there already.
+    step (callable): Told what is done next, three times.
+    RETURNS (Path): The wheel.
+    RAISES (ValueError, TypeError): TB041, TB045, TB046, TB047, TB048; what `from_pretrained`
+        raises. Then nothing is left in `out`.
+    """
+    recipe = load_recipe(path)
+    target = out / recipe.wheel_name
+    check_output(target, force=force)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.resolve(), prefix=".build-") as folder:
+        work = Path(folder)
+        step(f"Fetching {recipe.checkpoint}")
+        checkpoint = fetch(recipe, cache or work / "downloads", work / "files")
+        step(f"Making the pipeline {recipe.package_name}")
+        make_pipeline(recipe, checkpoint, work / "pipeline")
+        shutil.rmtree(work / "files", ignore_errors=True)
+        step("Building the wheel")
+        os.replace(make_wheel(work / "pipeline", work), target)
+    return target
+
+
+def build_pipeline(
+    pipeline: Path, out: Path, *, options: Sequence[str] = (), force: bool = False, step: Step
+) -> Path:
+    """Build the wheel of a saved pipeline.
+
+    pipeline (Path): Its folder.
+    out (Path): The folder that the wheel is put into; it is made.
+    options (sequence of str): Options of `spacy package`, such as "--version", "1.0.0".
+    force (bool): Replace a wheel that is there already.
+    step (callable): Told what is done next, once.
+    RETURNS (Path): The wheel.
+    RAISES (ValueError): TB041, TB048. Then nothing is left in `out`.
+    """
+    target = out / _wheel_name(pipeline, options)
+    check_output(target, force=force)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.resolve(), prefix=".build-") as folder:
+        step(f"Building {target.name}")
+        wheel = make_wheel(pipeline, Path(folder), options)
+        target = out / wheel.name
+        check_output(target, force=force)
+        os.replace(wheel, target)
+    return target
+
+
+def make_pipeline(recipe: Recipe, checkpoint: Checkpoint, path: Path) -> None:
+    """Save a pipeline folder that is complete but for being a package.
+
+    recipe (Recipe): The recipe.
+    checkpoint (Checkpoint): The checkpoint's files.
+    path (Path): The folder to write.
+    RAISES (ValueError, TypeError): TB048; what `from_pretrained` raises.
+    """
+    import srsly
+    from spacy.util import load_config
+
+    import trf_bridge
+
+    nlp = trf_bridge.from_pretrained(checkpoint.path, lang=recipe.lang, **recipe.settings)
+    nlp.to_disk(path)
+    config = load_config(path / "config.cfg", interpolate=False)
+    name_checkpoint(config, recipe.checkpoint, checkpoint.revision)
+    config.to_disk(path / "config.cfg", interpolate=False)
+    meta = srsly.read_json(path / "meta.json")
+    digest = sha256_of(checkpoint.path / WEIGHTS)
+    srsly.write_json(path / "meta.json", make_meta(meta, recipe, checkpoint.revision, digest))
+    text = recipe.license_path.read_text(encoding="utf8")
+    text = text.replace("{author}", recipe.checkpoint_author)
+    (path / "LICENSE").write_text(text, encoding="utf8")
+    check_pipeline(path, nlp(SAMPLE).tensor)
+
+
+def name_checkpoint(config: dict[str, Any], name: str, revision: str) -> None:
+    """Replace the local folder in every `trf_name` of a config by the public name.
+
+    config (dict): The config; changed.
+    name (str): The checkpoint's public name.
+    revision (str): Its commit.
+    """
+    for value in list(config.values()):
+        if isinstance(value, dict):
+            name_checkpoint(value, name, revision)
+    if "trf_name" in config:
+        config["trf_name"] = name
+        config["revision"] = revision
+
+
+def make_meta(meta: dict[str, Any], recipe: Recipe, revision: str, sha256: str) -> dict[str, Any]:
+    """Complete a pipeline's meta with the package's facts and its source.
+
+    meta (dict): The meta that the pipeline was saved with.
+    recipe (Recipe): The recipe.
+    revision (str): The commit that the checkpoint's files are known to be.
+    sha256 (str): The hex digest of the checkpoint's weights.
+    RETURNS (dict): A new meta.
+    """
+    from ..about import __version__
+
+    url = f"https://huggingface.co/{recipe.checkpoint}"
+    others = [r for r in meta.get("requirements", []) if not r.startswith("trf_bridge")]
+    return {
+        **meta,
+        "lang": recipe.lang,
+        "name": recipe.name,
+        "version": recipe.version,
+        "description": recipe.description,
+        "author": recipe.author,
+        "license": recipe.license,
+        "spacy_version": ">=3.8.0,<4.0.0",
+        "requirements": [f"trf_bridge>={__version__},<1.0.0", *others],
+        "sources": [
+            {
+                "name": recipe.checkpoint,
+                "url": url,
+                "author": recipe.checkpoint_author,
+                "license": recipe.license,
+                "revision": revision,
+                "sha256": sha256,
+            }
+        ],
+        "notes": (
+            f"The weights are those of [{recipe.checkpoint}]({url}), revision `{revision}`, "
+            f"sha256 of `{WEIGHTS}` `{sha256}`."
+        ),
+    }
+
+
+def check_pipeline(path: Path, expected: Any) -> None:
+    """Load a saved pipeline and see that it computes what it computed before it was saved.
+
+    path (Path): Its folder.
+    expected (float32, (n_tokens, width)): Its `doc.tensor` of SAMPLE before that.
+    RAISES (ValueError): TB048.
+    """
+    import numpy
+    import spacy
+
+    got = spacy.load(path)(SAMPLE).tensor
+    if not numpy.array_equal(numpy.asarray(got), numpy.asarray(expected)):
+        reason = "the saved pipeline computes other numbers than before it was saved"
+        raise ValueError(errors.TB048.format(reason=reason))
+
+
+def make_wheel(path: Path, work: Path, options: Sequence[str] = ()) -> Path:
+    """Make a package of a pipeline folder with spaCy's own command, and a wheel of it with pip.
+
+    path (Path): The folder.
+    work (Path): A folder to work in.
+    options (sequence of str): Options of `spacy package`.
+    RETURNS (Path): The wheel, somewhere in `work`.
+    RAISES (ValueError): TB048.
+    """
+    package, wheels = work / "package", work / "wheel"
+    package.mkdir()
+    # With -m Python imports from the working folder first; there must be no other trf_bridge in it.
+    arguments = [str(path.resolve()), str(package), "--build", "none", *options]
+    _run("spacy package", ["spacy", "package", *arguments], package)
+    (folder,) = package.iterdir()
+    settings = ["--no-deps", "--disable-pip-version-check", *_isolation()]
+    _run("pip wheel", ["pip", "wheel", *settings, "--wheel-dir", str(wheels), str(folder)], wheels)
+    (wheel,) = wheels.glob("*.whl")
+    return wheel
+
+
+def _run(what: str, command: Sequence[str], folder: Path) -> None:
+    """Run a module of this Python, and show nothing of what it prints unless it fails."""
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env={**os.environ, "ANSI_COLORS_DISABLED": "1", "WASABI_LOG_FRIENDLY": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    if done.returncode != 0:
+        reason = f"`{what}` failed, and its last line is: {last_line(done.stdout)}"
+        printed = RuntimeError(done.stdout.decode("utf-8", errors="replace"))
+        raise ValueError(errors.TB048.format(reason=reason)) from printed
+
+
+def _isolation() -> list[str]:
+    """Where setuptools can make wheels by itself, pip need not fetch another: there may be no
+    network."""
+    try:
+        major = int(version("setuptools").split(".")[0])
+    except PackageNotFoundError:
+        return []
+    return ["--no-build-isolation"] if major >= 71 else []
+
+
+def _wheel_name(pipeline: Path, options: Sequence[str]) -> str:
+    """The name that the wheel will have."""
+    import srsly
+
+    meta = srsly.read_json(pipeline / "meta.json")
+    given = dict(zip(options[::2], options[1::2], strict=True))
+    name, number = given.get("--name", meta["name"]), given.get("--version", meta["version"])
+    if not name.startswith(meta["lang"] + "_"):
+        name = f"{meta['lang']}_{name}"
+    return re.sub("_+", "_", f"{name}-{number}") + "-py3-none-any.whl"
