@@ -37,6 +37,8 @@ EXTRAS = {
     "dev": [
         *["build", "hypothesis", "mypy", "pytest", "ruff"],
         *["protobuf", "sentencepiece", "sacremoses"],
+        # How the tests of the pictures talk to Chromium.
+        "websockets",
     ],
 }
 
@@ -111,7 +113,10 @@ setup(
     license_expression="MIT",
     license_files=["LICENSE"],
     packages=find_packages(include=["trf_bridge", "trf_bridge.*"]),
-    package_data={"trf_bridge": ["*.pyx", "*.pyi", "py.typed"]},
+    package_data={
+        "trf_bridge": ["*.pyx", "*.pyi", "py.typed"],
+        "trf_bridge.pictures": ["assets/*.css", "assets/*.js"],
+    },
     ext_modules=make_extensions(),
     cmdclass={"build_ext": BuildExt},
     python_requires=">=3.10",
