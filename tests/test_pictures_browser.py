@@ -116,6 +116,20 @@ def test_means_levels_and_sentences_can_be_chosen(show, nlp):
     page.screenshot(SHOTS / "attention-pieces.png")
 
 
+def test_many_sentences_are_a_list(show, nlp):
+    doc = nlp("A man. The tide! " * 5)
+    page = show("attention-list", doc, style="attention")
+    assert page.texts("button[data-text]") == []
+    assert page.texts("select option") == [sent.text for sent in doc.sents]
+    page.evaluate(
+        "(() => {const s = document.querySelector('select'); s.selectedIndex = 1;"
+        "s.dispatchEvent(new Event('change'))})()"
+    )
+    second = [token.text for token in list(doc.sents)[1]]
+    words = "[...document.querySelectorAll('[data-side=rows] .trf-word')].map(e => e.textContent)"
+    page.wait_for(f"{words}.join() === {','.join(second)!r}")
+
+
 def test_a_click_keeps_a_word_until_escape(show, nlp):
     page = show("attention-pin", nlp(TEXT), style="attention")
     at_rest = values_of(page, "columns")

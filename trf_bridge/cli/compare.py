@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..types import Array
 
 DIGITS = 6
+MAX_COLUMN = 100
 
 
 def command(
@@ -202,8 +203,8 @@ def _token_table(names: list[str], docs: list[Doc], *, boundary: bool) -> str:
         for token in docs[0]
     ]
     title = "What each token looks at most, as a mean over layers and heads:"
-    found: str = table(rows, header=("#", "token", *names), divider=True)
-    return f"\n{title}\n{found}"
+    found: str = table(rows, header=("#", "token", *names), divider=True, max_col=MAX_COLUMN)
+    return f"{title}\n{found}"
 
 
 def _most(doc: Doc, row: Array) -> str:
@@ -230,7 +231,7 @@ def _head_table(one: str, other: str, comparison: Comparison) -> str:
         f"For each layer and head of {one}, the overlap, and layer.head of {other}:"
     )
     header = ("layer", *(f"head {head}" for head in range(n_heads)))
-    return f"{title}\n{table(rows, header=header, divider=True)}"
+    return f"{title}\n{table(rows, header=header, divider=True, max_col=MAX_COLUMN)}"
 
 
 def _one_line(text: str) -> str:

@@ -3,6 +3,7 @@
   "use strict";
 
   const MEAN = "mean";
+  const MAX_BUTTONS = 6; // of sentences; more are a list
   const LEVELS = [
     ["tokens", "tokens"], ["words", "tokens without boundary pieces"], ["pieces", "wordpieces"],
   ];
@@ -65,12 +66,27 @@
     };
   };
 
-  // Rows of buttons; `change` is called with what was chosen.
+  // Rows of buttons, or lists; `change` is called with what was chosen.
   const makeControls = (payload, state, change) => {
     const controls = make("div", "trf-controls");
     const redraws = [];
+    const addList = (name, field, options) => {
+      const list = make("select");
+      list.setAttribute("aria-label", name);
+      list.dataset.choose = field;
+      list.append(...options.map(([, label]) => make("option", "", label)));
+      list.addEventListener("change", () => change({ [field]: options[list.selectedIndex][0] }));
+      redraws.push(() => {
+        list.selectedIndex = options.findIndex(([value]) => value === state[field]);
+      });
+      controls.append(make("span", "trf-name", name), list);
+    };
     const add = (name, field, options) => {
       if (options.length < 2) return;
+      if (field === "text" && options.length > MAX_BUTTONS) {
+        addList(name, field, options);
+        return;
+      }
       const choices = make("div", "trf-choices");
       choices.setAttribute("role", "group");
       choices.setAttribute("aria-label", name);
