@@ -111,15 +111,15 @@ def _content_parts(
     for token, row, weight in triples:
         linked[int(token)].append((int(row), float(weight)))
     for group in _separate(tokens, linked):
-        group_rows_ = sorted({row for token in group for row, _ in linked[token]})
-        places = {row: place for place, row in enumerate(group_rows_)}
+        own = sorted({row for token in group for row, _ in linked[token]})
+        places = {row: place for place, row in enumerate(own)}
         links = [
             Link(place, places[row], weight)
             for place, token in enumerate(group)
             for row, weight in linked[token]
         ]
-        if links or alignment.lengths[group[0]]:
-            yield Part(group, group_rows_, links)
+        if links or alignment.lengths[group[0]]:  # a token without even a boundary piece is unread
+            yield Part(group, own, links)
 
 
 def _separate(tokens: range, linked: dict[int, list[tuple[int, float]]]) -> Iterator[list[int]]:
