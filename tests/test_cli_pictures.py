@@ -13,11 +13,11 @@ from urllib.request import ProxyHandler, build_opener
 
 import numpy
 import pytest
+from spacy.cli import app
 from tiny import HEADS, LAYERS
 from typer.testing import CliRunner
 
 import trf_bridge
-from trf_bridge.cli import make_command
 from trf_bridge.cli.running import load_transformer, run_over
 from trf_bridge.cli.serving import open_server
 from trf_bridge.pictures.attention import read_attention
@@ -29,7 +29,7 @@ COMMAND = "from spacy.cli import setup_cli; import trf_bridge.cli; setup_cli()"
 
 def run(name, *args):
     """What a command prints on stdout and on stderr, and its exit status."""
-    result = CliRunner().invoke(make_command(name), [str(arg) for arg in args])
+    result = CliRunner().invoke(app, ["trf", name, *map(str, args)])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result

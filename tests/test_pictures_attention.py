@@ -131,7 +131,7 @@ def test_spans_give_the_texts_that_they_touch(pipeline):
     assert read_attention(doc[2:2]) == []
 
 
-@pytest.mark.parametrize("window_rows", ["own", "mean"])
+@pytest.mark.parametrize("window_rows", ["most_context", "mean"])
 def test_windows_are_joined(pipeline, window_rows):
     settings = {"overflow": "window", "max_length": 16, "stride": 4, "window_rows": window_rows}
     doc = pipeline("bert", output_attentions=True, **settings)(f"One. {LONG}. Two.")

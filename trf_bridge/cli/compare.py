@@ -193,7 +193,7 @@ def draw(
 
 
 def _token_table(names: list[str], docs: list[Doc], *, boundary: bool) -> str:
-    from wasabi import table
+    from wasabi.tables import table
 
     from ..pictures.comparing import mean_attention
 
@@ -213,7 +213,7 @@ def _most(doc: Doc, row: Array) -> str:
 
 
 def _head_table(one: str, other: str, comparison: Comparison) -> str:
-    from wasabi import table
+    from wasabi.tables import table
 
     from ..pictures.comparing import mean_best
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ._shared import load_pipeline
+from ._shared import find_components, find_pipeline, load_pipeline, read_components
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -22,26 +21,16 @@ def load_transformer(name: str, *, output_attentions: bool = False) -> Language:
     RETURNS (Language): The pipeline.
     RAISES (ValueError): TB043, TB044; TB013 where the checkpoint gives no attentions.
     """
-    nlp = load_pipeline(name, needs=NEEDS, only=True)
-    silent = [
-        pipe_name
-        for pipe_name, pipe in nlp.pipeline
-        if nlp.get_pipe_meta(pipe_name).factory == "trf_tok2vec"
-        and not pipe.model.attrs["output_attentions"]
-    ]
-    if not (output_attentions and silent):
-        return nlp
-    # Whether a model can give its attentions is settled when it is loaded.
+    if not output_attentions:
+        return load_pipeline(name, needs=NEEDS, only=True)
     import spacy
-    from spacy.util import load_config
 
-    folder = nlp.path
-    names = load_config(folder / "config.cfg")["nlp"]["pipeline"]
-    return spacy.load(
-        folder,
-        exclude=[pipe_name for pipe_name in names if pipe_name not in nlp.pipe_names],
-        config={f"components.{pipe_name}.model.output_attentions": True for pipe_name in silent},
-    )
+    folder = find_pipeline(name)
+    needed = find_components(folder, name, NEEDS)
+    names = list(read_components(folder))
+    last = max(names.index(component) for component in needed.values())
+    config = {"components": {needed["trf_tok2vec"]: {"model": {"output_attentions": True}}}}
+    return spacy.load(folder, exclude=names[last + 1 :], config=config)
 
 
 def run_over(nlp: Language, like: Doc) -> Doc:
@@ -53,7 +42,7 @@ def run_over(nlp: Language, like: Doc) -> Doc:
     """
     from spacy.tokens import Doc
 
-    starts: Sequence[bool] | None = None
+    starts: list[bool | int | None] | None = None
     if like.has_annotation("SENT_START"):
         starts = [bool(token.is_sent_start) for token in like]
     words, spaces = [t.text for t in like], [bool(t.whitespace_) for t in like]

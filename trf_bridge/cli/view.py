@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -100,20 +101,25 @@ def command(
         put_out(page or "", output, server)
 
 
+@contextmanager
 def start_output(
     output: Path | None, serve: int | None, *, force: bool
-) -> closing[PageServer] | nullcontext[None]:
+) -> Iterator[PageServer | None]:
     """See that a page can go where it is to go, before there is one.
 
     output (Path): The file, if any.
     serve (int): The port, if any.
     force (bool): Whether the file may be replaced.
-    RETURNS (context manager): Gives the server (PageServer); None where nothing is to be served.
+    YIELDS (PageServer): The server; None where nothing is to be served.
     RAISES (ValueError): TB041, TB054.
     """
     if output is not None:
         check_output(output, force=force)
-    return nullcontext() if serve is None else closing(open_server(serve))
+    if serve is None:
+        yield None
+        return
+    with open_server(serve) as server:
+        yield server
 
 
 def put_out(page: str, output: Path | None, server: PageServer | None) -> None:

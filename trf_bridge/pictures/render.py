@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spacy.tokens import Doc, Span
 from spacy.util import is_in_jupyter
@@ -95,10 +95,9 @@ def show(
     return html
 
 
-def _as_list(docs: Obj | Iterable[Obj]) -> list[Obj]:
-    if isinstance(docs, Doc | Span):
-        return [docs]
-    objs = list(docs) if isinstance(docs, Iterable) and not isinstance(docs, str) else [docs]
+def _as_list(docs: Any) -> list[Obj]:
+    alone = isinstance(docs, Doc | Span | str) or not isinstance(docs, Iterable)
+    objs = [docs] if alone else list(docs)
     for obj in objs:
         if not isinstance(obj, Doc | Span):
             raise TypeError(errors.TB050.format(got=type(obj).__name__))

@@ -13,7 +13,7 @@
 
     const clear = () => {
       figure.querySelectorAll(".trf-on").forEach((el) => el.classList.remove("trf-on"));
-      readout.textContent = "";
+      readout.textContent = "Point at a token or a wordpiece.";
     };
     const light = (el) => el && el.classList.add("trf-on");
     const characters = (el) => `characters ${el.dataset.start}-${el.dataset.end}`;
@@ -65,6 +65,7 @@
     figure.addEventListener("mouseover", show);
     figure.addEventListener("focusin", show);
     figure.addEventListener("mouseleave", clear);
+    clear();
     figure.dataset.ready = "yes";
   };
 

@@ -278,8 +278,9 @@
       };
       const names = isAttention ? ["looking", "looked at"]
         : [payload.rows.name || "one", payload.columns.name || "other"];
-      this.rows = new Side(payload.same ? "tokens" : names[0], "rows", on);
-      this.columns = new Side(payload.same ? "the same" : names[1], "columns", on);
+      this.names = payload.same ? ["tokens", "the same"] : names;
+      this.rows = new Side(this.names[0], "rows", on);
+      this.columns = new Side(this.names[1], "columns", on);
       this.readout = make("p", "trf-readout");
       this.readout.setAttribute("aria-live", "polite");
       this.map = new HeatMap(figure, on);
@@ -297,7 +298,8 @@
 
     async change(change) {
       const turn = (this.turn = (this.turn || 0) + 1);
-      const asked = { ...this.state, ...change };
+      // Of choices that follow each other fast, none is lost.
+      const asked = (this.asked = { ...this.state, ...this.asked, ...change });
       const view = await this.source(asked);
       if (turn !== this.turn) return; // another choice was made while this was unpacked
       if (view.high === undefined) view.high = view.values.reduce((a, b) => Math.max(a, b), 0);
@@ -322,7 +324,7 @@
       const { low, high } = this.view;
       this.legend.replaceChildren(
         make("span", "", low.toFixed(2)), make("span", "trf-scale"), make("span", "", high.toFixed(2)),
-        make("span", "", "rows: above, columns: below"));
+        make("span", "", `rows: ${this.names[0]}, columns: ${this.names[1]}`));
     }
 
     at(i, j) { return this.view.values[i * this.view.columns.labels.length + j]; }
@@ -379,7 +381,9 @@
       this.rows.shade(null);
       if (this.kind !== "attention") {
         this.columns.shade(null);
-        this.readout.textContent = "Point at a word, or at a cell; a click keeps it.";
+        this.readout.textContent = this.payload.places
+          ? "Point at a head, or at a pair of heads; a click on a pair shows both below."
+          : "Point at a word, or at a cell; a click keeps it.";
         return;
       }
       const n = this.view.rows.labels.length;
