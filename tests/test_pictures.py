@@ -243,7 +243,8 @@ def test_nothing_is_fetched(nlp, style):
 
 @pytest.mark.parametrize("style", STYLES)
 def test_the_same_doc_gives_the_same_picture(nlp, style):
-    assert trf_bridge.render(nlp(TEXT), style=style) == trf_bridge.render(nlp(TEXT), style=style)
+    doc = nlp(TEXT)
+    assert trf_bridge.render(doc, style=style) == trf_bridge.render(doc, style=style)
 
 
 def test_several_docs_are_several_figures(nlp):

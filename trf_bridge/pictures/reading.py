@@ -9,6 +9,7 @@ from thinc.api import get_array_module
 
 from .. import errors
 from ..align import Alignment
+from ..pipes.attrs import token_range
 from ..pipes.records import get_alignment, get_wordpieces
 from ..types import Array, Wordpieces
 
@@ -75,7 +76,7 @@ def linked_range(alignment: Alignment, rows: range) -> range:
 
 def shown_tokens(obj: Obj) -> range:
     """RETURNS (range): The tokens of a Doc or Span, as indices into the Doc."""
-    return range(len(obj)) if obj is obj.doc else range(obj.start, obj.end)
+    return range(*token_range(obj))
 
 
 def on_cpu(array: Array) -> Array:
