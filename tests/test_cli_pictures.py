@@ -236,6 +236,7 @@ def test_compare_writes_a_page(saved, tmp_path):
     page = output.read_text(encoding="utf8")
     kinds = re.findall(r'<figure [^>]*data-kind="(\w+)"', page)
     assert kinds == ["overlap", "attention", "attention"]
+    assert page.count('"level":"tokens"') == 2
 
 
 def test_boundary_pieces_make_heads_alike(saved):
@@ -244,6 +245,12 @@ def test_boundary_pieces_make_heads_alike(saved):
         return json.loads(result.stdout)["comparisons"][0]["mean_best"][0]
 
     assert mean("--boundary") > mean()
+
+
+def test_compare_of_no_tokens(saved):
+    result = run("compare", saved / "bert", saved / "roberta", "")
+    assert result.exit_code == 0
+    assert "over 0 tokens" in result.stdout
 
 
 def test_compare_needs_two(saved):

@@ -76,7 +76,7 @@ def command(
         else:
             typer.echo(as_tables(pipelines, docs, pairs, boundary=boundary))
         if output is not None or server is not None:
-            put_out(draw(pipelines, docs, pairs, theme=theme), output, server)
+            put_out(draw(pipelines, docs, pairs, boundary=boundary, theme=theme), output, server)
 
 
 def _read(pipelines: list[str], text: str, *, output_attentions: bool) -> list[Doc]:
@@ -165,11 +165,12 @@ def draw(
     docs: list[Doc],
     pairs: dict[tuple[int, int], Comparison],
     *,
+    boundary: bool = False,
     theme: Theme = Theme.auto,
 ) -> str:
     """Draw the overlap of every two pipelines, and the attention of each.
 
-    names, docs, pairs: As for `as_json`.
+    names, docs, pairs, boundary: As for `as_json`.
     theme (Theme): Colours.
     RETURNS (str): A page; a click on a pair of heads shows both below.
     RAISES (ValueError): TB055.
@@ -182,7 +183,7 @@ def draw(
         for (i, j), comparison in pairs.items()
     ]
     figures += [
-        draw_attention(doc, name=name, place=place)
+        draw_attention(doc, level="tokens" if boundary else "words", name=name, place=place)
         for place, (name, doc) in enumerate(zip(names, docs, strict=True))
     ]
     title = f"comparison: {title_of(docs[0])}"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .reading import Obj
 
 # What a page can hold in the browser's memory without getting slow.
-MAX_CELLS = 100_000_000
+MAX_CELLS = 50_000_000
 TITLE_LENGTH = 60
 
 
@@ -62,6 +62,7 @@ def draw_attention(
     *,
     layers: Sequence[int] | None = None,
     heads: Sequence[int] | None = None,
+    level: str = "tokens",
     name: str = "",
     place: int | None = None,
 ) -> str:
@@ -69,6 +70,7 @@ def draw_attention(
 
     obj (Doc, Span): The Doc.
     layers, heads (sequence of int): Which to draw, counted from 0; None for all.
+    level (str): What to show first: "tokens", "words" (tokens without boundary pieces), "pieces".
     name (str): What to call it where there are several, such as the name of a pipeline.
     place (int): Where it stands among several that belong together.
     RETURNS (str): A figure.
@@ -83,6 +85,7 @@ def draw_attention(
         raise ValueError(errors.TB055.format(n_cells=n_cells, most=MAX_CELLS))
     payload = {
         "dir": direction_of(obj),
+        "level": level,
         "layers": texts[0].layers if texts else [],
         "heads": texts[0].heads if texts else [],
         "texts": [_attention_payload(obj.doc, text) for text in texts],

@@ -267,7 +267,7 @@
       const isAttention = this.kind === "attention";
       this.source = isAttention ? attentionSource(payload) : rangeSource(payload);
       this.state = isAttention
-        ? { text: 0, level: "tokens", layer: payload.layers[0], head: payload.heads[0] } : {};
+        ? { text: 0, level: payload.level, layer: payload.layers[0], head: payload.heads[0] } : {};
       this.pinned = null;
       const on = {
         hover: (which, i) => this.show(which, i),
@@ -410,9 +410,9 @@
       }
       [[rows, i, places[0]], [columns, j, places[1]]].forEach(([side, k, place]) => {
         const other = this.figure.parentElement.querySelector(`.trf-matrix[data-place="${place}"]`);
-        if (other && other.trfSelect) {
-          other.trfSelect(Math.floor(k / side.per_line), k % side.per_line);
-        }
+        if (!other || !other.trfSelect) return;
+        other.trfSelect(Math.floor(k / side.per_line), k % side.per_line);
+        if (place === places[0]) other.scrollIntoView({ block: "nearest" });
       });
     }
   }
