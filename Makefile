@@ -19,12 +19,13 @@ export PIP_CONSTRAINT := $(CONSTRAINTS)
 export PIP_BUILD_CONSTRAINT := $(CONSTRAINTS)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-SOURCES := $(shell find trf_bridge -name '*.py' -o -name '*.pyx' -o -name '*.pyi' -o -name '*.css' -o -name '*.js' \
-	-o -name py.typed)
+SOURCES := $(shell find trf_bridge -name '*.py' -o -name '*.pyx' -o -name '*.pyi' -o -name py.typed)
 RECIPE := $(wildcard packaging/*.py packaging/licenses/*) packaging/recipes/$(PIPELINE).cfg
 
 .PHONY: help install demo test test-matrix lint types check dist clean
 .DELETE_ON_ERROR:
+
+SOURCES += $(wildcard trf_bridge/pictures/assets/*)
 
 help:
 	@echo "make demo    install everything, build and install $(PIPELINE), run the quickstart"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 IN_BOTH = [
     "trf_bridge/__init__.py",
+    *(f"trf_bridge/pictures/assets/{name}" for name in ("alignment.js", "matrix.js", "style.css")),
     "trf_bridge/_align.pyi",
     "trf_bridge/_align.pyx",
-    *(f"trf_bridge/pictures/assets/{name}" for name in ("alignment.js", "matrix.js", "style.css")),
     "trf_bridge/py.typed",
 ]
 IN_SDIST = [*IN_BOTH, "LICENSE", "README.md", "constraints.txt", "pyproject.toml", "setup.py"]
