@@ -175,11 +175,12 @@ def test_view_serves_the_page_and_nothing_else(saved, pipeline):
     args = [sys.executable, "-c", COMMAND, "trf", "view", saved / "plain", TEXT, "--serve", "0"]
     process = subprocess.Popen(args, stderr=subprocess.PIPE, text=True, env={**os.environ})
     try:
-        url = None
-        for line in process.stderr:
-            if found := re.search(r"http://127\.0\.0\.1:\d+/", line):
-                url = found.group()
-                break
+        said = ""
+        while not (found := re.search(r"http://127\.0\.0\.1:\d+/", said)):
+            line = process.stderr.readline()
+            assert line, f"ended before it served: {said}"
+            said += line
+        url = found.group()
         opener = build_opener(ProxyHandler({}))
         with opener.open(url, timeout=30) as answer:
             assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -188,8 +189,10 @@ def test_view_serves_the_page_and_nothing_else(saved, pipeline):
         with pytest.raises(OSError, match="404"):
             opener.open(f"{url}other", timeout=30)
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 0
-        assert "Traceback" not in process.stderr.read()
+        rest = process.stderr.read()
+        assert process.wait(timeout=60) == 0, rest
+        assert "Traceback" not in rest
+        assert "Stopped serving" in rest
     finally:
         process.kill()
         process.wait()

@@ -135,8 +135,8 @@ def put_out(page: str, output: Path | None, server: PageServer | None) -> None:
         say(f"Wrote {output}", style="good")
     if server is not None:
         server.page = page.encode("utf8")
-        say(f"Serving at {server.url} (Ctrl+C to stop)")
         try:
+            say(f"Serving at {server.url} (Ctrl+C to stop)")
             server.serve_forever()
         except KeyboardInterrupt:
             say("Stopped serving")
