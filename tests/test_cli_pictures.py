@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import zlib
 from urllib.request import ProxyHandler, build_opener
 
@@ -167,6 +168,22 @@ def test_pipelines_without_a_transformer(fresh, tmp_path):
     nlp.to_disk(tmp_path / "cut")
     assert "[TB043]" in fail("view", tmp_path / "cut", TEXT)
     assert "[TB044]" in fail("view", tmp_path / "none", TEXT)
+
+
+@pytest.mark.loopback
+def test_a_browser_that_goes_away_is_no_error(capfd):
+    with open_server(0) as server:
+        server.page = b"x" * 10_000_000  # more than a socket buffers
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        with socket.create_connection(server.server_address) as client:
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            client.recv(1)
+        with build_opener(ProxyHandler({})).open(server.url, timeout=30) as answer:
+            assert answer.read() == server.page
+        server.shutdown()
+        thread.join()
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.slow
