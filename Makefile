@@ -25,6 +25,8 @@ RECIPE := packaging/build.py packaging/recipes/$(PIPELINE).cfg
 .PHONY: help install demo test test-matrix lint types docs check dist clean
 .DELETE_ON_ERROR:
 
+SOURCES += $(wildcard trf_bridge/pictures/assets/*)
+
 help:
 	@echo "make demo    install everything, build and install $(PIPELINE), run the quickstart"
 	@echo "make test    install everything, run the tests against the installed package"

@@ -42,6 +42,8 @@ EXTRAS = {
         # Without it pip fetches one for each wheel, and the tests do without a network.
         "setuptools>=77",
         *["protobuf", "sentencepiece", "sacremoses"],
+        # How the tests of the pictures talk to Chromium.
+        "websockets",
     ],
     "docs": ["furo", "myst-parser", "sphinx"],
 }
@@ -118,7 +120,10 @@ setup(
     license_expression="MIT",
     license_files=["LICENSE"],
     packages=find_packages(include=["trf_bridge", "trf_bridge.*"]),
-    package_data={"trf_bridge": ["*.pyx", "*.pyi", "py.typed", "cli/licenses/*.txt"]},
+    package_data={
+        "trf_bridge": ["*.pyx", "*.pyi", "py.typed", "cli/licenses/*.txt"],
+        "trf_bridge.pictures": ["assets/*.css", "assets/*.js"],
+    },
     ext_modules=make_extensions(),
     cmdclass={"build_ext": BuildExt},
     python_requires=">=3.10",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 IN_BOTH = [
     "trf_bridge/__init__.py",
+    *(f"trf_bridge/pictures/assets/{name}" for name in ("alignment.js", "matrix.js", "style.css")),
     "trf_bridge/_align.pyi",
     "trf_bridge/_align.pyx",
     "trf_bridge/cli/licenses/Apache-2.0.txt",

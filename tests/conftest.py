@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import tiny_families  # noqa: F401 - registers them
+from chromium import find_chromium
 from hypothesis import HealthCheck, settings
 from locations import SHARED
 from tiny import FAMILIES, save_checkpoint
@@ -39,6 +41,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="set TRF_BRIDGE_TEST_HUB=1 to use the hub"))
         if item.get_closest_marker("gpu") and not _has_gpu():
             item.add_marker(pytest.mark.skip(reason="no CUDA device, or no cupy"))
+        if item.get_closest_marker("browser") and (reason := _no_browser()):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _no_browser() -> str:
+    """Why there are no tests in a browser; empty where there are."""
+    if find_chromium() is None:
+        return "no Chromium: install it (Debian: apt-get install chromium), or set CHROMIUM"
+    if importlib.util.find_spec("websockets") is None:
+        return "no package websockets to talk to Chromium with: pip install websockets"
+    return ""
 
 
 def _has_gpu() -> bool:
@@ -50,21 +63,28 @@ def _has_gpu() -> bool:
 
 @pytest.fixture(autouse=True)
 def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Refuse every connection to another machine, and fail the test that tried."""
+    """Refuse every connection to another machine, and fail the test that tried.
+
+    Tests marked as browser or loopback may connect to 127.0.0.1.
+    """
     if request.node.get_closest_marker("hub"):
         yield
         return
     attempts: list[object] = []
-    connect = socket.socket.connect
+    connect, getaddrinfo = socket.socket.connect, socket.getaddrinfo
+    marks = (request.node.get_closest_marker(name) for name in ("browser", "loopback"))
+    within = {"127.0.0.1"} if any(marks) else set()
 
     def refuse(self: socket.socket, address: Any) -> None:
-        if self.family == socket.AF_UNIX:
+        if self.family == socket.AF_UNIX or address[0] in within:
             connect(self, address)
             return
         attempts.append(address)
         raise OSError("a test tried to reach the network")
 
-    def refuse_lookup(host: Any, *args: Any, **kwargs: Any) -> None:
+    def refuse_lookup(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host in within:
+            return getaddrinfo(host, *args, **kwargs)
         attempts.append(host)
         raise OSError("a test tried to reach the network")
 

@@ -22,6 +22,7 @@ NAMES = [
     "from_pretrained",
     "install_extensions",
     "install_hooks",
+    "render",
 ]
 
 HEAVY = ["torch", "transformers", "spacy", "numpy", "thinc", "tokenizers", "safetensors", "srsly"]
@@ -63,6 +64,11 @@ def test_arguments_of_the_public_names_are_these():
     assert names(trf_bridge.from_pretrained) == ["name_or_path", "lang", "settings"]
     assert names(trf_bridge.install_extensions) == []
     assert names(trf_bridge.install_hooks) == ["doc"]
+    picture = inspect.signature(trf_bridge.render).parameters
+    assert list(picture) == [
+        *["docs", "style", "page", "jupyter", "theme", "layers", "heads"],
+    ]
+    assert all(p.kind is p.KEYWORD_ONLY for name, p in picture.items() if name != "docs")
     model = inspect.signature(trf_bridge.TransformerModel).parameters
     assert next(iter(model)) == "trf_name"
     assert all(p.kind is p.KEYWORD_ONLY for name, p in model.items() if name != "trf_name")

@@ -23,8 +23,12 @@ HEAVY = {"torch", "transformers", "spacy", "tokenizers"}
 FORBIDDEN = {
     "": {*HEAVY, "thinc"},
     "align": {*HEAVY, "trf_bridge.wrappers", "trf_bridge.pipes"},
-    "wrappers": {"spacy", "trf_bridge.pipes", "trf_bridge.align", "trf_bridge.cli"},
-    "pipes": {"trf_bridge.cli"},
+    "wrappers": {
+        *["spacy", "trf_bridge.pipes", "trf_bridge.align", "trf_bridge.pictures"],
+        "trf_bridge.cli",
+    },
+    "pipes": {"trf_bridge.pictures", "trf_bridge.cli"},
+    "pictures": {"torch", "transformers", "tokenizers", "trf_bridge.wrappers", "trf_bridge.cli"},
 }
 
 # Strings in, arrays out: tokenizers that give no offsets get them there.
@@ -84,7 +88,7 @@ def test_the_walk_sees_relative_and_late_imports(tmp_path):
 
 
 def test_every_room_is_a_package_that_is_installed():
-    assert {path.parent.name for path in MODULES} >= {"align", "wrappers", "pipes"}
+    assert {path.parent.name for path in MODULES} >= {"align", "wrappers", "pipes", "pictures"}
     for path in MODULES:
         assert (path.parent / "__init__.py").is_file()
 

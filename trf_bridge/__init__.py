@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .about import __version__
 
 if TYPE_CHECKING:
+    from .pictures.render import render
     from .pipes.attrs import install_extensions
     from .pipes.hooks import install_hooks
     from .pipes.pretrained import from_pretrained
@@ -21,6 +22,7 @@ __all__ = [
     "from_pretrained",
     "install_extensions",
     "install_hooks",
+    "render",
 ]
 
 # Where each public name lives. They are imported when first asked for: spaCy, torch and
@@ -32,6 +34,7 @@ _HOMES = {
     "from_pretrained": "pipes.pretrained",
     "install_extensions": "pipes.attrs",
     "install_hooks": "pipes.hooks",
+    "render": "pictures.render",
 }
 
 

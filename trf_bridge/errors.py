@@ -177,6 +177,30 @@ TB047 = (
 TB048 = "[TB048] No wheel was built: {reason}."
 TB049 = "[TB049] The arguments of the command don't go together: {problem}."
 
+# Pictures
+TB050 = (
+    "[TB050] A picture is drawn of a Doc or a Span, or of several of them, and this is {got}. Make "
+    "a Doc with nlp(text)."
+)
+TB051 = (
+    "[TB051] A Doc of {n_tokens} tokens has no attentions: set output_attentions = true in "
+    "[components.trf_tok2vec.model] of the pipeline's config, and run the pipeline again."
+)
+TB052 = "[TB052] A Doc of {n_tokens} tokens has no {what}: run a pipeline with {component} over it."
+TB053 = "[TB053] {what} takes {expected}, and it was given {got}."
+TB054 = (
+    "[TB054] Can't serve at {host}, port {port}: {reason}. Give another port, or 0 for any that is "
+    "free."
+)
+TB055 = (
+    "[TB055] The picture would hold {n_cells} numbers, and a browser shows up to {most}. Choose "
+    "some of the layers or heads, or draw a Span: its sentence alone."
+)
+TB056 = (
+    "[TB056] Attention can only be compared over the same tokens, and a Doc of {one} tokens was "
+    "given with another of {two}. Make the second from the words of the first."
+)
+
 # Warnings
 TB101 = (
     "[TB101] {n_tokens} tokens of {n_inputs} sentences or pairs lie past the maximum of "

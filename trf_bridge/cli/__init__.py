@@ -22,10 +22,12 @@ COMMANDS = (
     "package",
     "config",
     "inspect",
+    "view",
+    "compare",
 )
 
 HELP = """Commands for pipelines with a Hugging Face transformer: make and package them, write a
-training config, and look at how texts are cut into wordpieces."""
+training config, look at how texts are cut into wordpieces, and at what attends to what."""
 
 
 class Commands(TyperGroup):

@@ -1,0 +1,46 @@
+"""How alike tokens are, by the rows of `doc.tensor`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy
+
+from .. import errors
+from ..types import Array
+from .reading import on_cpu, shown_tokens
+
+if TYPE_CHECKING:
+    from .reading import Obj
+
+
+def token_similarity(one: Obj, two: Obj) -> Array:
+    """Compare each token of one Doc with each of another: the cosine of their rows.
+
+    one, two (Doc, Span): Docs that have been through trf_tok2vec; they can be the same.
+    RETURNS (float32, (n_one, n_two)): From -1 to 1, what `token.similarity` gives; 0 where one of
+        the rows is zero.
+    RAISES (ValueError): TB017 where the widths differ, TB052 where a Doc has no rows.
+    """
+    rows, others = _unit_rows(one), _unit_rows(two)
+    if not len(rows) or not len(others):
+        return numpy.zeros((len(rows), len(others)), dtype="float32")
+    if rows.shape[1] != others.shape[1]:
+        raise ValueError(errors.TB017.format(one=rows.shape[1], two=others.shape[1]))
+    cosines: Array = numpy.clip(rows @ others.T, -1, 1).astype("float32")
+    return cosines
+
+
+def _unit_rows(obj: Obj) -> Array:
+    doc, shown = obj.doc, shown_tokens(obj)
+    if len(doc) and (doc.tensor.ndim != 2 or doc.tensor.shape[0] != len(doc)):
+        message = errors.TB052.format(
+            n_tokens=len(doc), what="rows in doc.tensor", component="trf_tok2vec"
+        )
+        raise ValueError(message)
+    if not len(shown):
+        return numpy.zeros((0, 0))
+    rows = on_cpu(doc.tensor)[shown.start : shown.stop].astype("float64")
+    norms = numpy.linalg.norm(rows, axis=1, keepdims=True)
+    unit: Array = rows / numpy.where(norms > 0, norms, 1)
+    return unit
