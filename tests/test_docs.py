@@ -370,7 +370,8 @@ def test_commands_of_the_package_are_described() -> None:
     assert re.findall(r"^## (\w+)$", text, re.M) == names
     for name in names:
         for parameter in group.get_command(None, name).params:
-            assert getattr(parameter, "hidden", False) or parameter.opts[-1] in section(text, name)
+            shown = parameter.metavar or parameter.opts[-1]
+            assert getattr(parameter, "hidden", False) or shown in section(text, name)
 
 
 # The picture
