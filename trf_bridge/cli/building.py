@@ -200,10 +200,14 @@ def make_wheel(path: Path, work: Path, options: Sequence[str] = ()) -> Path:
 def _run(what: str, command: Sequence[str], folder: Path) -> None:
     """Run a module of this Python, and show nothing of what it prints unless it fails."""
     folder.mkdir(exist_ok=True)
+    environment = {**os.environ, "ANSI_COLORS_DISABLED": "1", "WASABI_LOG_FRIENDLY": "1"}
+    if "--no-build-isolation" in command:
+        # pip refuses to have both, also where this one comes from the environment.
+        environment.pop("PIP_BUILD_CONSTRAINT", None)
     done = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=folder,
-        env={**os.environ, "ANSI_COLORS_DISABLED": "1", "WASABI_LOG_FRIENDLY": "1"},
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
