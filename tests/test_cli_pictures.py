@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import signal
 import socket
@@ -188,9 +187,10 @@ def test_a_browser_that_goes_away_is_no_error(capfd):
 
 @pytest.mark.slow
 @pytest.mark.loopback
-def test_view_serves_the_page_and_nothing_else(saved, pipeline):
+def test_view_serves_the_page_and_nothing_else(saved, pipeline, tmp_path):
     args = [sys.executable, "-c", COMMAND, "trf", "view", saved / "plain", TEXT, "--serve", "0"]
-    process = subprocess.Popen(args, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    # Elsewhere than in the checkout, whose package is not the one that is installed.
+    process = subprocess.Popen(args, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     try:
         said = ""
         while not (found := re.search(r"http://127\.0\.0\.1:\d+/", said)):
