@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import tiny
 from tiny_tokenizers import PAGE, train_wordpiece
@@ -148,8 +148,8 @@ class OwnModel(BertModel):
 class OwnTokenizer(PreTrainedTokenizer):
     """Casefolded letters; all but the last of a word end in `@@`."""
 
-    vocab_files_names = {"vocab_file": "letters.txt"}  # noqa: RUF012 - as transformers wants it
-    model_input_names = ["input_ids", "attention_mask"]  # noqa: RUF012
+    vocab_files_names: ClassVar[dict[str, str]] = {"vocab_file": "letters.txt"}
+    model_input_names: ClassVar[list[str]] = ["input_ids", "attention_mask"]
 
     def __init__(self, vocab_file: str, **options: Any) -> None:
         pieces = Path(vocab_file).read_text(encoding="utf8").split("\n")

@@ -322,9 +322,14 @@ def test_replacing_swaps_a_folder_only_when_it_is_written(tmp_path):
         (folder / "a").write_text("1", encoding="utf8")
         assert not target.exists()
     assert (target / "a").read_text(encoding="utf8") == "1"
-    with pytest.raises(RuntimeError), replacing(target) as folder:  # noqa: PT012
-        (folder / "b").write_text("2", encoding="utf8")
-        raise RuntimeError
+
+    def write_half() -> None:
+        with replacing(target) as folder:
+            (folder / "b").write_text("2", encoding="utf8")
+            raise RuntimeError("half written")
+
+    with pytest.raises(RuntimeError, match="half written"):
+        write_half()
     assert [path.name for path in target.iterdir()] == ["a"]
     assert [path.name for path in target.parent.iterdir()] == ["folder"]
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tiny import MAX_LENGTH
 
 from trf_bridge.wrappers.model import TransformerModel, get_shim, get_traits
+from trf_bridge.wrappers.subbatch import MAX_PADDING
 from trf_bridge.wrappers.traits import find_traits
 from trf_bridge.wrappers.unpadded import (
     NAME,
@@ -115,6 +116,7 @@ def test_groups_hold_every_row_once_and_little_padding(lengths):
     assert ends[-1] == lengths.sum()
     assert sum(group.n for group in groups) == len(lengths)
     for group in groups:
+        assert group.n * group.longest - (group.end - group.start) <= MAX_PADDING
         if group.padding is not None:
             rows = group.padding.cells[group.padding.rows]
             assert rows.tolist() == list(range(group.start, group.end))

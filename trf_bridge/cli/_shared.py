@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
@@ -62,7 +62,7 @@ def with_errors(function: Callable[..., None]) -> Callable[..., None]:
         "verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Verbose
     )
     parameters = [*signature.parameters.values(), option]
-    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    cast(Any, run).__signature__ = signature.replace(parameters=parameters)
     run.__annotations__ = {**function.__annotations__, "verbose": Verbose}
     return run
 

@@ -23,15 +23,22 @@ def annotate_stream(component: Any, stream: Iterable[Doc], batch_size: int) -> I
     """
     error_handler = component.get_error_handler()
     for batch in bounded_batches(stream, batch_size):
-        try:
-            docs = list(batch)
-            component.set_annotations(docs, component.predict(docs))
-        except Exception as error:  # noqa: PERF203 - one bad batch must not end the stream
-            error_handler(component.name, component, list(batch), error)
-        else:
-            del docs
+        error = _annotate(component, batch)
+        if error is None:
             while batch:
                 yield batch.popleft()
+        else:
+            error_handler(component.name, component, list(batch), error)
+
+
+def _annotate(component: Any, batch: Iterable[Doc]) -> Exception | None:
+    """Annotate a batch; what went wrong is for the pipeline's error handler, as in spaCy's own."""
+    docs = list(batch)
+    try:
+        component.set_annotations(docs, component.predict(docs))
+    except Exception as error:
+        return error
+    return None
 
 
 def bounded_batches(

@@ -153,6 +153,7 @@ def unpadded_attention(
         )
         return usual
     if kwargs.get("position_bias") is not None:
+        # Asked by `use_unpadded`, this is how the answer comes to be no.
         raise NotImplementedError("a position bias over the whole row")
     is_causal = kwargs.get("is_causal")
     if is_causal is None:
@@ -265,7 +266,7 @@ def run_model(model: PreTrainedModel, inputs: dict[str, Any]) -> Any:
     if layout is not None and outputs.get("pooler_output") is not None:
         # It took the row for one input.
         first = outputs.last_hidden_state[0].index_select(0, layout.starts)
-        outputs["pooler_output"] = model.pooler(first[:, None])  # type: ignore[operator]
+        outputs["pooler_output"] = cast(Any, model).pooler(first[:, None])
     return outputs
 
 
