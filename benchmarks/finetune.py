@@ -19,6 +19,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 TASKS = ["snips", "cooking", "tagger", "ner"]
 BLOCK = 5
+# A row with all of these the same replaces the older one.
+KEY = ["task", "seed", "steps", "learn_rate", "threads"]
 
 
 class Worker:
@@ -29,7 +31,7 @@ class Worker:
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.read()
+        self.threads = self.read()["threads"]
 
     def read(self) -> dict:
         line = self.process.stdout.readline()
@@ -59,6 +61,7 @@ def compare(task: str, seed: int, args: argparse.Namespace) -> dict:
         for name, worker in workers.items():
             seconds[name].append(worker.ask(f"train {BLOCK}")["seconds"] / BLOCK)
     row = {"task": task, "seed": seed, "steps": args.steps, "learn_rate": args.learn_rate}
+    row["threads"] = workers["bridge"].threads
     for name, worker in workers.items():
         # The first block warms caches up, in both.
         row[f"{name}_step"] = statistics.median(seconds[name][1:])
@@ -77,12 +80,12 @@ def table(rows: list[dict], args: argparse.Namespace) -> str:
         f"falls to 0; {system}; the peer is spacy-transformers 1.4.0; systems in turns of {BLOCK} "
         "steps. Step: median seconds. Ratio: median over the turns.",
         "",
-        "| task | seed | steps | rate | score | step | peer's score | peer's step | ratio |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| task | seed | steps | rate | threads | score | step | peer's score | peer's step | ratio |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines.extend(
         f"| {row['task']} | {row['seed']} | {row['steps']} | {row['learn_rate']} "
-        f"| {100 * row['bridge_score']:.1f} | {row['bridge_step']:.3f} "
+        f"| {row['threads']} | {100 * row['bridge_score']:.1f} | {row['bridge_step']:.3f} "
         f"| {100 * row['peer_score']:.1f} | {row['peer_step']:.3f} | {row['ratio']:.2f} |"
         for row in rows
     )
@@ -103,9 +106,9 @@ def main() -> None:
     rows = json.loads(args.output.read_text("utf8")) if args.output.exists() else []
     for task in args.tasks.split(","):
         for seed in range(args.seeds):
-            key = (task, seed, args.learn_rate)
-            rows = [row for row in rows if (row["task"], row["seed"], row["learn_rate"]) != key]
-            rows.append(compare(task, seed, args))
+            row = compare(task, seed, args)
+            rows = [other for other in rows if any(other[name] != row[name] for name in KEY)]
+            rows.append(row)
             print(json.dumps(rows[-1]), flush=True)
             args.output.parent.mkdir(parents=True, exist_ok=True)
             args.output.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf8")

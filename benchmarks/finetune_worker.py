@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import spacy
+import torch
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.training.iob_utils import iob_to_biluo
@@ -184,7 +185,7 @@ def main():
     shuffled = random.Random(args.seed)
     batches = [shuffled.sample(train, BATCH) for _ in range(args.steps)]
     optimizer = Adam(args.learn_rate, L2=0.01, grad_clip=1.0)
-    print(json.dumps({"ready": nlp.pipe_names}), flush=True)
+    print(json.dumps({"threads": torch.get_num_threads()}), flush=True)
     done = 0
     for line in sys.stdin:
         command = line.split()
