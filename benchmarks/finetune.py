@@ -80,7 +80,8 @@ def table(rows: list[dict], args: argparse.Namespace) -> str:
         f"falls to 0; {system}; the peer is spacy-transformers 1.4.0; systems in turns of {BLOCK} "
         "steps. Step: median seconds. Ratio: median over the turns.",
         "",
-        "| task | seed | steps | rate | threads | score | step | peer's score | peer's step | ratio |",
+        "| task | seed | steps | rate | threads "
+        "| score | step | peer's score | peer's step | ratio |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines.extend(

@@ -217,3 +217,13 @@ def test_optimizer_can_be_copied_between_steps():
     for key in averages:
         assert (numpy.asarray(optimizer.averages[key]) != averages[key]).any()
         assert (numpy.asarray(optimizer.mom1[key]) != copied[key]).any()
+
+
+@pytest.mark.parametrize("make", [Adam, RAdam, SGD])
+def test_step_tells_torch_that_weights_changed(make):
+    module = make_module()
+    before = {name: weights._version for name, weights in module.named_parameters()}
+    set_gradients(module, gradients(1))
+    step(make(0.1), 0, module, {})
+    for name, weights in module.named_parameters():
+        assert weights._version > before[name]

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch_oracle import add_writer, get_module, make_adam, make_examples, make_sgd
 
 from trf_bridge.wrappers import products
 from trf_bridge.wrappers.products import FastLinear, pays, use_fast_products
@@ -95,9 +96,48 @@ def test_layers_stay_as_they_are_where_it_does_not_pay(monkeypatch):
     assert type(layer) is nn.Linear
 
 
+@pytest.mark.parametrize(("usual", "packed"), [(1.0, 0.5), (1.0, 1.0), (0.5, 1.0)])
+def test_all_layers_together_must_gain(usual, packed, monkeypatch):
+    # The layer of which there are many decides: 9 with the times given, 1 with the reverse.
+    seconds = {8: (usual, packed), 4: (packed, usual)}
+    monkeypatch.setattr(products, "_time_both", lambda n_out, n_in, dtype: seconds[n_out])
+    shapes = frozenset({((8, 8, torch.float32), 9), ((4, 8, torch.float32), 1)})
+    assert pays.__wrapped__(shapes, 1) is (usual > packed)
+
+
 def test_the_answer_is_found_once():
-    assert pays(8, 8, 1) is pays(8, 8, 1)
+    shapes = frozenset({((8, 8, torch.float32), 2)})
+    assert pays(shapes, 1) is pays(shapes, 1)
     assert pays.cache_info().hits >= 1
+
+
+def test_copies_lay_out_their_own_weights(layers):
+    usual, fast = layers
+    inputs = torch.randn(5, 24)
+    with torch.inference_mode():
+        fast(inputs)
+    copied = copy.deepcopy(fast)
+    assert type(copied) is FastLinear
+    with torch.inference_mode():
+        assert_same(copied(inputs), usual(inputs))
+
+
+def test_layers_made_in_inference_mode_work(monkeypatch):
+    monkeypatch.setattr(products, "pays", lambda *shape: True)
+    with torch.inference_mode():
+        usual = nn.Linear(24, 40)
+        fast = copy.deepcopy(usual)
+        use_fast_products(nn.Sequential(fast))
+        assert type(fast) is FastLinear
+        inputs = torch.randn(5, 24)
+        assert_same(fast(inputs), usual(inputs))
+
+
+def test_bf16_is_that_of_the_usual_layer(layers):
+    usual, fast = (layer.bfloat16() for layer in layers)
+    inputs = torch.randn(5, 24).bfloat16()
+    with torch.inference_mode():
+        torch.testing.assert_close(fast(inputs), usual(inputs))
 
 
 def test_whole_pipeline_gives_the_same_rows(fresh, monkeypatch):
@@ -109,3 +149,19 @@ def test_whole_pipeline_gives_the_same_rows(fresh, monkeypatch):
         type(m) is FastLinear for m in fast.get_pipe("trf_tok2vec").model.shims[0]._model.modules()
     )
     assert_same(torch.from_numpy(fast(text).tensor), torch.from_numpy(usual.tensor))
+
+
+def test_prediction_after_an_update_is_of_the_new_weights(fresh, monkeypatch):
+    text = "The sea is calm tonight. The tide is full."
+    monkeypatch.setattr(products, "pays", lambda *shape: True)
+    fast = fresh("bert")
+    before = fast(text).tensor
+    add_writer(fast)
+    for optimizer in (make_sgd(0.01), make_adam(0.01)):
+        fast.update(make_examples(fast, [text]), sgd=optimizer)
+    after = fast(text).tensor
+    assert abs(before - after).max() > 1e-3
+    for layer in get_module(fast).modules():
+        if type(layer) is FastLinear:
+            layer.__class__ = nn.Linear
+    assert_same(torch.from_numpy(after), torch.from_numpy(fast(text).tensor))

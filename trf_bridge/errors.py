@@ -222,3 +222,4 @@ TB105 = (
     "the function in sentences of '{name}' returned; their rows of doc.tensor are zero."
 )
 TB106 = "[TB106] The separator of {n_docs} Docs {problem}. {advice}"
+TB107 = "[TB107] precision = 'auto' is {choice}: {reason}."

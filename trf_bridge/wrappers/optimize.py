@@ -106,6 +106,9 @@ def _adam_step(optimizer: Optimizer, updated: Mapping[Key, tuple[Any, float]]) -
                 eps=optimizer.eps / (1.0 - optimizer.b2**n_updates) ** 0.5,
                 maximize=False,
             )
+            # The fused step doesn't tell. Without this, weights laid out before it would go on
+            # being used: see products.state_of.
+            torch.autograd.graph.increment_version(weights_of_group)
             if optimizer.averages is not None:
                 for key, weights in members:
                     # As in Ops.update_averages.

@@ -1,26 +1,32 @@
 """Matrix products by oneDNN where it is faster than what torch would call.
 
 torch sends the products of fp32 linear layers on a CPU to MKL. On some processors, those of AMD
-among them, oneDNN is faster, and faster still when the weights have been laid out for it once. The
-results differ by rounding alone. Whether it pays is measured, once per process and shape.
+among them, oneDNN is faster, and in any precision it is faster still when the weights have been
+laid out for it once. The results differ by rounding alone. Whether it pays is measured, once per
+process and set of shapes.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
 
-# Rows of the products that are timed, about those of a subbatch of short sentences.
-TIMED_ROWS = 256
-TIMED_RUNS = 15
-# Rounding differs, so two processes on one machine must come to the same answer: where both are
-# about as fast, noise would decide. On processors where oneDNN is worth it, it is twice as fast.
-WORTH_IT = 1.5
+# Rows of the products that are timed: between a short text and a subbatch.
+TIMED_ROWS = 64
+TIMED_RUNS = 7
+# Rows that weights are laid out for; oneDNN takes any other number too.
+PACKED_ROWS = 256
+# Rounding differs between the two libraries, so processes on one machine had better come to the
+# same answer: a gain that noise could hide is none.
+WORTH_IT = 1.05
+
+Shape: TypeAlias = tuple[int, int, torch.dtype]
 
 
 class FastLinear(nn.Linear):
@@ -29,11 +35,11 @@ class FastLinear(nn.Linear):
     Not made but turned into: `layer.__class__ = FastLinear` keeps the weights where they are.
     """
 
-    _packed: tuple[tuple[int, int], torch.Tensor] | None = None
+    _packed: _PackedWeight | None = None
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """RETURNS (Tensor): input W^T + b."""
-        if torch.is_autocast_enabled("cpu") or input.dtype != torch.float32:
+        if torch.is_autocast_enabled("cpu") or input.dtype != self.weight.dtype:
             return super().forward(input)
         if torch.is_grad_enabled() and (input.requires_grad or self.weight.requires_grad):
             product: torch.Tensor = _Product.apply(input, self.weight, self.bias)  # type: ignore[no-untyped-call]
@@ -41,13 +47,21 @@ class FastLinear(nn.Linear):
         return _product(input, self._packed_weight(), self.bias)
 
     def _packed_weight(self) -> torch.Tensor:
-        # Both change with the weights: the address when others are put in, the version in place.
-        weight = self.weight.detach()
-        source = (weight.data_ptr(), self.weight._version)
-        packed = self._packed
-        if packed is None or packed[0] != source:
-            packed = self._packed = (source, _pack(weight))
-        return packed[1]
+        source, packed = state_of(self.weight), self._packed
+        if packed is None or packed.source != source:
+            packed = self._packed = _PackedWeight(source, _pack(self.weight.detach()))
+        return packed.weight
+
+
+class _PackedWeight:
+    """Weights as oneDNN lays them out; a copy of the layer lays out its own."""
+
+    def __init__(self, source: tuple[int, int], weight: torch.Tensor) -> None:
+        self.source = source
+        self.weight = weight
+
+    def __deepcopy__(self, memo: Any) -> None:
+        return None
 
 
 class _Product(torch.autograd.Function):
@@ -75,39 +89,91 @@ class _Product(torch.autograd.Function):
         return d_input, d_weight, d_bias
 
 
+def state_of(weights: torch.Tensor) -> tuple[int, int]:
+    """Tell whether weights are still what they were.
+
+    weights (Tensor): Weights.
+    RETURNS (tuple of int): Their address, which changes when others are put in, and their version,
+        which changes in place; weights made in inference mode have none.
+    """
+    return weights.data_ptr(), 0 if weights.is_inference() else weights._version
+
+
 def use_fast_products(model: nn.Module) -> None:
-    """Turn the linear layers of a model into fast ones, where that pays.
+    """Let oneDNN compute the products of a model's linear layers, where that pays.
 
     model (nn.Module): The model; changed, unless it is on a GPU.
     """
-    for module in model.modules():
-        if type(module) is not nn.Linear or module.weight.device.type != "cpu":
-            continue
-        if pays(module.out_features, module.in_features, torch.get_num_threads()):
-            module.__class__ = FastLinear
+    layers = [
+        module
+        for module in model.modules()
+        if isinstance(module, nn.Linear)
+        and type(module) in (nn.Linear, FastLinear)
+        and module.weight.device.type == "cpu"
+        and module.weight.dtype in (torch.float32, torch.bfloat16)
+    ]
+    shapes = Counter(
+        (layer.out_features, layer.in_features, layer.weight.dtype) for layer in layers
+    )
+    fast = pays(frozenset(shapes.items()), torch.get_num_threads())
+    for layer in layers:
+        layer.__class__ = FastLinear if fast else nn.Linear
 
 
 @cache
-def pays(n_out: int, n_in: int, n_threads: int) -> bool:
-    """Time both libraries, a few milliseconds each.
+def pays(shapes: frozenset[tuple[Shape, int]], n_threads: int) -> bool:
+    """Time both libraries, a few milliseconds for each shape.
 
-    n_out, n_in (int): Shape of the weights.
+    shapes (frozenset of tuple): Rows, columns and precision of the weights of a model, and how many
+        there are of each.
     n_threads (int): Threads of torch, on which the answer depends.
     RETURNS (bool): Whether oneDNN is faster by enough to matter.
     """
-    if not torch.backends.mkldnn.is_available():
+    if not shapes or not torch.backends.mkldnn.is_available():
         return False
+    in_bf16 = any(dtype == torch.bfloat16 for (_, _, dtype), _ in shapes)
+    if in_bf16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return False
+    usual = packed = 0.0
+    for shape, count in shapes:
+        of_torch, of_onednn = _time_both(*shape)
+        usual += count * of_torch
+        packed += count * of_onednn
+    return usual > WORTH_IT * packed
+
+
+def bf16_gain() -> float:
+    """Time matrix products of two precisions on this processor, a few milliseconds each.
+
+    RETURNS (float): How many times as fast as in float32 they are in bf16.
+    """
     with torch.inference_mode():
-        input, weight = torch.zeros(TIMED_ROWS, n_in), torch.zeros(n_out, n_in)
+        full, half = (
+            (torch.zeros(TIMED_ROWS, 768, dtype=dtype), torch.zeros(768, 768, dtype=dtype))
+            for dtype in (torch.float32, torch.bfloat16)
+        )
+        in_full, in_half = _fastest(
+            lambda: nn.functional.linear(*full), lambda: nn.functional.linear(*half)
+        )
+    return in_full / in_half
+
+
+def _time_both(n_out: int, n_in: int, dtype: torch.dtype) -> tuple[float, float]:
+    with torch.inference_mode():
+        input = torch.zeros(TIMED_ROWS, n_in, dtype=dtype)
+        weight = torch.zeros(n_out, n_in, dtype=dtype)
         packed = _pack(weight)
-        # In turns, so that a busy moment slows both.
-        ratios = [
-            _seconds(lambda: nn.functional.linear(input, weight))
-            / _seconds(lambda: _product(input, packed, None))
-            for _ in range(TIMED_RUNS)
-        ]
-    # In nearly every turn: on a busy machine some turns say anything.
-    return sorted(ratios)[TIMED_RUNS // 5] > WORTH_IT
+        usual, fast = _fastest(
+            lambda: nn.functional.linear(input, weight), lambda: _product(input, packed, None)
+        )
+    return usual, fast
+
+
+def _fastest(*runs: Callable[[], Any]) -> tuple[float, ...]:
+    """The shortest time of each, which other work on the machine disturbs least; in turns, so that
+    a busy moment slows all."""
+    seconds = [[_seconds(run) for run in runs] for _ in range(TIMED_RUNS)]
+    return tuple(map(min, zip(*seconds, strict=True)))
 
 
 def _seconds(run: Callable[[], Any]) -> float:
@@ -122,5 +188,5 @@ def _product(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | Non
 
 
 def _pack(weight: torch.Tensor) -> torch.Tensor:
-    packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, TIMED_ROWS)
+    packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, PACKED_ROWS)
     return packed

@@ -24,6 +24,7 @@ from .forking import ForkGuard
 from .freezing import freeze_weights, learn_rate_scales, set_dropout, validate_freeze
 from .loading import files_from_bytes, files_to_bytes, load_model, save_files
 from .optimize import step
+from .precision import lower_dtype, mixed, resolve_precision, validate_precision
 from .sparse import SparseGradients
 from .traits import Traits, find_traits
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-PRECISIONS = ("fp32", "bf16", "fp16")
+    from .lowered import LoweredCopy
 
 # The layout of what `to_bytes` and `to_disk` write. Raise it when an older version could no longer
 # read the files.
@@ -60,7 +61,7 @@ class TransformerShim(PyTorchShim):
         """Make a shim, empty or around a model.
 
         model (PreTrainedModel): The model, or None.
-        precision (str): "fp32", "bf16" or "fp16".
+        precision (str): "fp32", "bf16", "fp16" or "auto".
         freeze (str, int): "none", "all", or n for the embeddings and the lowest n layers.
         layer_lr_decay (float): Learning rate of a layer, as a part of that of the layer above.
         gradient_checkpointing (bool): Save memory in training, at the cost of a second forward.
@@ -83,6 +84,9 @@ class TransformerShim(PyTorchShim):
         self.traits: Traits | None = None
         # Where the model can be run without padding: see unpadded.py.
         self.first_position: int | None = None
+        self._computes_in = "fp32"
+        # Where the model predicts in a lower precision throughout: see lowered.py.
+        self._lowered: LoweredCopy | None = None
         self._fork_guard = ForkGuard()
         self._sparse_gradients: SparseGradients | None = None
         super().__init__(None, grad_scaler=PyTorchGradScaler(enabled=precision == "fp16"))
@@ -108,8 +112,10 @@ class TransformerShim(PyTorchShim):
 
         model (PreTrainedModel): The model.
         RAISES (ValueError): TB012, TB019, TB030.
+        WARNS: TB107.
         """
         from .dropout import use_fast_dropout
+        from .lowered import use_lowered
         from .products import use_fast_products
         from .unpadded import use_unpadded
 
@@ -117,9 +123,7 @@ class TransformerShim(PyTorchShim):
             _check_checkpointing(model)
 
         device = get_torch_default_device()
-        if self.precision == "fp16" and device.type == "cpu":
-            message = errors.TB012.format(precision="fp16", needs="a GPU", device=device)
-            raise ValueError(message)
+        self._computes_in = resolve_precision(self.precision, device)
         model.to(device)  # type: ignore[arg-type]  # transformers' stub wants the model itself
         model.eval()
         self.traits = find_traits(model)
@@ -134,6 +138,8 @@ class TransformerShim(PyTorchShim):
             enable({"use_reentrant": False})
         use_fast_products(model)
         use_fast_dropout(model)
+        dtype = lower_dtype(self._computes_in)
+        self._lowered = None if dtype is None else use_lowered(model, self.traits, dtype)
         self._sparse_gradients = SparseGradients(model)
         self._model = model
         self._grad_scaler.to_(device)
@@ -149,8 +155,11 @@ class TransformerShim(PyTorchShim):
         from .unpadded import run_model
 
         self._fork_guard.check()
-        with torch.inference_mode(), self._autocast():
-            return run_model(self._model, inputs)
+        with torch.inference_mode():
+            if self._lowered is not None:
+                return run_model(self._lowered.of(self._model), inputs)
+            with mixed(self._computes_in, self.device):
+                return run_model(self._model, inputs)
 
     @property
     def trainable(self) -> bool:
@@ -173,7 +182,7 @@ class TransformerShim(PyTorchShim):
 
         self._fork_guard.check()
         set_dropout(self._model, dropout)
-        with self._training(), self._autocast():
+        with self._training(), mixed(self._computes_in, self.device):
             outputs = run_model(self._model, inputs)
 
         def backprop(tensors: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]) -> None:
@@ -237,6 +246,8 @@ class TransformerShim(PyTorchShim):
         finally:
             for name, (original, _) in backup.items():
                 named[name].data = original
+                # The next weights that are put in may lie where these did.
+                torch.autograd.graph.increment_version(named[name])
 
     def copy(self) -> TransformerShim:
         """Copy the shim with its weights.
@@ -292,20 +303,13 @@ class TransformerShim(PyTorchShim):
     def __getstate__(self) -> dict[str, Any]:
         # Through the files, as everywhere: a pickled module would tie the pickle to the version of
         # transformers that wrote it.
-        state = dict(self.__dict__, _model=None, traits=None, _sparse_gradients=None)
+        empty = dict.fromkeys(["_model", "traits", "_sparse_gradients", "_lowered"])
+        state = {**self.__dict__, **empty}
         return {"attributes": state, "bytes": self.to_bytes()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state["attributes"])
         self.from_bytes(state["bytes"])
-
-    def _autocast(self) -> Any:
-        import torch
-
-        if self.precision == "fp32":
-            return contextlib.nullcontext()
-        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float16
-        return torch.autocast(self.device.type, dtype=dtype)
 
     @contextlib.contextmanager
     def _training(self) -> Iterator[None]:
@@ -333,18 +337,6 @@ def _check_checkpointing(model: PreTrainedModel) -> None:
 
         architecture = type(model).__name__
         raise ValueError(errors.TB030.format(architecture=architecture, version=version))
-
-
-def validate_precision(precision: str) -> None:
-    """Check the option before any work is done.
-
-    precision (str): The option.
-    RAISES (ValueError): TB008.
-    """
-    if precision not in PRECISIONS:
-        expected = ", ".join(repr(option) for option in PRECISIONS)
-        message = errors.TB008.format(field="precision", got=repr(precision), expected=expected)
-        raise ValueError(message)
 
 
 def check_format(found: Any, path: object) -> None:

@@ -15,8 +15,9 @@ import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from ..types import Array
+from .probing import TRIED, flags, some_ids, states_of
 from .subbatch import MAX_PADDING, make_subbatches
-from .traits import Traits, quiet_flags
+from .traits import Traits
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 # Name of the attention below in the config of a model. It is not saved with the config.
 NAME = "trf_bridge_unpadded"
 
-# Lengths of the inputs that a model is tried with.
-TRIED = (5, 3, 3, 1)
 # By how much what it gives may differ from what it gives for each input alone, as a part of the
 # largest number in it. Rounding is a hundred times less, and an input that sees another, or counts
 # its positions from another place, is far off.
@@ -281,7 +280,7 @@ def use_unpadded(model: PreTrainedModel, traits: Traits) -> int | None:
     usual = model.config._attn_implementation
     if usual != "sdpa" or "position_ids" not in traits.parameters:
         return None
-    ids = _some_ids(model, traits)
+    ids = some_ids(model, traits)
     expected = [_run(model, traits, {"input_ids": row[None]}) for row in ids]
     with_padding_index = int(getattr(model.config, "pad_token_id", None) or 0) + 1
     model.set_attn_implementation(NAME)
@@ -304,23 +303,9 @@ def use_unpadded(model: PreTrainedModel, traits: Traits) -> int | None:
     return None
 
 
-def _some_ids(model: PreTrainedModel, traits: Traits) -> list[torch.Tensor]:
-    """Wordpieces that are not padding, which some models give no position."""
-    device = next(model.parameters()).device
-    known = [i for i in range(min(traits.n_rows, 50)) if i != traits.pad_id]
-    ids = torch.tensor([known[i * 7 % len(known)] for i in range(sum(TRIED))], device=device)
-    return list(ids.split(TRIED))
-
-
 def _run(model: PreTrainedModel, traits: Traits, inputs: dict[str, Any]) -> dict[str, torch.Tensor]:
     with torch.inference_mode():
-        flags = quiet_flags(traits.parameters, output_hidden_states=traits.n_hidden_states > 0)
-        outputs = run_model(model, {**inputs, **flags})
-    states = [outputs.last_hidden_state, *(outputs.get("hidden_states") or [])]
-    given = {f"states {i}": layer[0] for i, layer in enumerate(states)}
-    if traits.pooler_width:
-        given["pooler"] = outputs.pooler_output
-    return given
+        return states_of(run_model(model, {**inputs, **flags(traits)}), traits)
 
 
 def _equal(expected: list[dict[str, torch.Tensor]], given: dict[str, torch.Tensor]) -> bool:
