@@ -151,14 +151,14 @@ def test_whole_pipeline_gives_the_same_rows(fresh, monkeypatch):
     assert_same(torch.from_numpy(fast(text).tensor), torch.from_numpy(usual.tensor))
 
 
-def test_prediction_after_an_update_is_of_the_new_weights(fresh, monkeypatch):
+@pytest.mark.parametrize("make_optimizer", [make_adam, make_sgd])
+def test_prediction_after_an_update_is_of_the_new_weights(make_optimizer, fresh, monkeypatch):
     text = "The sea is calm tonight. The tide is full."
     monkeypatch.setattr(products, "pays", lambda *shape: True)
     fast = fresh("bert")
     before = fast(text).tensor
     add_writer(fast)
-    for optimizer in (make_sgd(0.01), make_adam(0.01)):
-        fast.update(make_examples(fast, [text]), sgd=optimizer)
+    fast.update(make_examples(fast, [text]), sgd=make_optimizer(0.1))
     after = fast(text).tensor
     assert abs(before - after).max() > 1e-3
     for layer in get_module(fast).modules():
