@@ -38,7 +38,7 @@ def command(
         int, typer.Option(help="Wordpieces, padding included, of a subbatch; 0 for no limit.")
     ] = 3000,
     precision: Annotated[
-        str, typer.Option(help='What the model computes in: "fp32", "bf16" or "fp16".')
+        str, typer.Option(help='What the model computes in: "fp32", "bf16", "fp16" or "auto".')
     ] = "fp32",
     output_hidden_states: Annotated[
         bool, typer.Option("--output-hidden-states", help="Keep the output of every layer.")

@@ -44,7 +44,8 @@ def TransformerModel(
     words_per_batch (int): The largest padded size of a subbatch, in wordpieces; 0 for one subbatch.
     output_hidden_states (bool): Keep the output of every layer.
     output_attentions (bool): Keep the attention weights of every layer.
-    precision (str): "fp32", "bf16" or "fp16" (GPU only); what comes out is float32 in any case.
+    precision (str): "fp32", "bf16", "fp16" (GPU only), or "auto" for "bf16" where it is faster;
+        what comes out is float32 in any case.
     freeze (str, int): What training leaves as it is: "none", "all", or n for the embeddings and the
         lowest n layers.
     layer_lr_decay (float): Learning rate of a layer, as a part of that of the layer above; 1 for
@@ -53,6 +54,7 @@ def TransformerModel(
     trust_remote_code (bool): Run code that the checkpoint brings with it.
     RETURNS (Model): Sequence of Wordpieces -> list of Activations, one per Doc.
     RAISES (ValueError, TypeError): TB008, TB009, TB025.
+    WARNS: TB107 when the weights are loaded.
     """
     validate_words_per_batch(words_per_batch)
     shim = TransformerShim(
