@@ -27,6 +27,7 @@ from machine import available_cores, describe_machine
 from plot import draw
 from report import report
 from systems import PEERS, SYSTEMS
+from targets import TARGETS, check
 
 HERE = Path(__file__).resolve().parent
 PEERS_FOLDER = HERE.parent / ".cache" / "peers"
@@ -170,6 +171,7 @@ def main(arguments: list[str] | None = None) -> None:
         folder = Path(name)
         args.checkpoint = args.checkpoint or find_checkpoint(folder / "checkpoint")
         results = measure(args, folder)
+    results["targets"] = [check(target, results) for target in TARGETS]
     table = report(results)
     args.output.mkdir(parents=True, exist_ok=True)
     numbers = json.dumps(results, indent=2, ensure_ascii=False)

@@ -67,7 +67,11 @@ def text_sets(data: Path | None, paths: Sequence[Path], limit: int) -> dict[str,
         others.
     """
     found = {name: data / path for name, path in DATA.items()} if data is not None else {}
-    found |= {path.stem: path for path in paths}
+    for path in paths:
+        found[str(path) if path.stem in found else path.stem] = path
+    for path in found.values():
+        if not path.is_file():
+            raise SystemExit(f"There is no file {path}.")
     sets = {name: list(read_texts(path)) for name, path in found.items()}
     if not sets:
         sets = {"own pages": list(own_texts())}

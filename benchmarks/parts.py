@@ -128,6 +128,9 @@ def speed(run: Run, name: str, texts: Sequence[str]) -> dict[str, Any]:
     key = run.add(name, texts)
     n_tokens = run.workers[BRIDGE].call("statistics", name=key)["tokens"]
     answers = run.turns(run.workers, "run", name=key, batch_size=run.args.batch_size)
+    for system, found in answers.items():
+        if not system.startswith("plain") and found[0]["n"] != n_tokens:
+            raise SystemExit(f"{system} read {found[0]['n']} tokens of {name}, not {n_tokens}.")
     seconds = {system: [one["seconds"] for one in found] for system, found in answers.items()}
     return {
         "tokens_per_second": {

@@ -60,6 +60,7 @@ def _curves(panel: Any, what: str, curve: dict[str, Any]) -> None:
     panel.set_title(f"seconds: {what}")
     if what == "batch size":
         panel.set_xscale("log", base=2)
+        panel.set_xticks(curve["x"], labels=map(str, curve["x"]))
         panel.set_xlabel("documents in a batch")
     else:
         panel.set_xlabel("tokens")

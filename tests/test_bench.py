@@ -65,6 +65,9 @@ def test_texts_are_read(tmp_path: Path) -> None:
     assert list(sets) == ["lines", "bank", "plain"]
     assert [len(texts) for texts in sets.values()] == [1, 1, 1]
     assert corpus.text_sets(None, paths, limit=1) == sets
+    assert list(corpus.text_sets(None, paths[:1] * 2, limit=1)) == ["lines", str(paths[0])]
+    with pytest.raises(SystemExit, match="There is no file"):
+        corpus.text_sets(None, [tmp_path / "other.txt"], limit=1)
 
 
 def test_there_is_always_a_text() -> None:
@@ -146,6 +149,17 @@ def test_both_systems_give_the_same_rows(checkpoint: str, tmp_path: Path) -> Non
     assert counts["wordpieces"] == len(ours) == plain.run(sentences, 1)
     assert counts["tokens"] == bridge.run(TEXTS, 1) == 14
     assert counts["sentences"] == 4
+
+
+def test_a_trained_pipeline_is_loaded_in_another_precision(checkpoint: str) -> None:
+    worker = importlib.import_module("finetune_worker")
+    nlp = worker.bridge_pipeline(checkpoint, "snips")
+    nlp.get_pipe("trf_textcat").add_label("a")
+    nlp.get_pipe("trf_textcat").add_label("b")
+    nlp.initialize()
+    same, lower = (worker.in_precision(nlp, name)(TEXTS[0]).tensor for name in ("fp32", "bf16"))
+    numpy.testing.assert_array_equal(same, nlp(TEXTS[0]).tensor)
+    assert 0 < numpy.abs(same - lower).max() < 0.1
 
 
 def test_memory_is_measured(checkpoint: str) -> None:
