@@ -28,6 +28,7 @@ from plot import draw
 from report import report
 from systems import PEERS, SYSTEMS
 from targets import TARGETS, check
+from turns import BRIDGE, PLAIN, Run
 
 HERE = Path(__file__).resolve().parent
 PEERS_FOLDER = HERE.parent / ".cache" / "peers"
@@ -118,7 +119,7 @@ def find_pythons(args: argparse.Namespace) -> dict[str, str]:
             if not python.exists():
                 sys.exit(f"There is no {python}: make bench PEERS=1 makes it.")
             pythons[name] = str(python)
-    needed = {parts.BRIDGE, parts.PLAIN, *args.systems}
+    needed = {BRIDGE, PLAIN, *args.systems}
     return {name: python for name, python in pythons.items() if name in needed}
 
 
@@ -137,11 +138,11 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "machine": describe_machine(args.threads),
         "settings": {name: getattr(args, name) for name in settings},
     }
-    run = parts.Run(args, find_pythons(args), folder)
+    run = Run(args, find_pythons(args), folder)
     run.start()
     results["versions"] = {name: worker.ready["versions"] for name, worker in run.workers.items()}
     keys = {name: run.add(name, texts) for name, texts in sets.items()}
-    bridge = run.workers[parts.BRIDGE]
+    bridge = run.workers[BRIDGE]
     results["texts"] = {name: bridge.call("statistics", name=key) for name, key in keys.items()}
     for part in [part for part in PARTS if part in args.parts]:
         print(f"{part} …", file=sys.stderr, flush=True)

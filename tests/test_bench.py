@@ -17,11 +17,11 @@ from tiny import save_checkpoint
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 
-bench, corpus, machine, measures, parts = map(
-    importlib.import_module, ["bench", "corpus", "machine", "measures", "parts"]
+bench, corpus, machine, measures = map(
+    importlib.import_module, ["bench", "corpus", "machine", "measures"]
 )
-report, stages, systems, targets = map(
-    importlib.import_module, ["report", "stages", "systems", "targets"]
+report, stages, systems, targets, turns = map(
+    importlib.import_module, ["report", "stages", "systems", "targets", "turns"]
 )
 
 TEXTS = ["She isn't home. He is.", "A pie. A cake!"]
@@ -34,14 +34,14 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_ratios_are_those_of_rounds() -> None:
     # The ratio of the medians would be 2 / 3.
-    assert parts.median_ratio([1, 2, 10], [4, 3, 2]) == 2 / 3
-    assert parts.median_ratio([1.0, 2.0, 9.0], [1.0, 4.0, 3.0]) == 1.0
+    assert turns.median_ratio([1, 2, 10], [4, 3, 2]) == 2 / 3
+    assert turns.median_ratio([1.0, 2.0, 9.0], [1.0, 4.0, 3.0]) == 1.0
     seconds = {"plain fp32": [4.0, 4.0, 8.0], "bridge fp32": [2.0, 1.0, 1.0]}
-    assert parts.against(seconds) == {"plain fp32": {"plain fp32": 1.0, "bridge fp32": 4.0}}
+    assert turns.against(seconds) == {"plain fp32": {"plain fp32": 1.0, "bridge fp32": 4.0}}
 
 
 def test_another_system_begins_each_round() -> None:
-    assert [parts.rotated(["a", "b", "c"], i)[0] for i in range(4)] == ["a", "b", "c", "a"]
+    assert [turns.rotated(["a", "b", "c"], i)[0] for i in range(4)] == ["a", "b", "c", "a"]
 
 
 def test_texts_are_read(tmp_path: Path) -> None:
