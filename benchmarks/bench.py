@@ -67,7 +67,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--batch-size", type=int, help="documents of a batch; default: that of spaCy, 1000")
     add("--words-per-batch", type=int, default=3000)
     add("--latency-calls", type=int, default=200)
-    add("--growth-chars", type=int, default=5000, help="characters of the smallest point")
+    add("--growth-chars", type=int, default=3000, help="characters of the smallest point")
     add("--stream", type=int, default=5000, help="documents that are streamed and dropped")
     add("--long-chars", type=int, default=corpus.LONG_DOCUMENT)
     add("--finetune-steps", type=int, default=150)
@@ -178,7 +178,9 @@ def main(arguments: list[str] | None = None) -> None:
     numbers = json.dumps(results, indent=2, ensure_ascii=False)
     (args.output / "bench.json").write_text(numbers + "\n", encoding="utf8")
     (args.output / "bench.md").write_text(table, encoding="utf8")
-    draw(results, args.output / "bench.svg")
+    picture = args.output / "bench.svg"
+    picture.unlink(missing_ok=True)  # that of another run, where this one has nothing to draw
+    draw(results, picture)
     print(table)
 
 

@@ -6,6 +6,7 @@ Imported in environments that lack the other systems, so each class imports its 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from itertools import chain
@@ -44,6 +45,10 @@ class Pipeline:
     packages: tuple[str, ...] = ("spacy", "thinc", "torch", "transformers")
     nlp: Any
 
+    def notes(self) -> dict[str, str]:
+        """RETURNS (dict): What else is worth knowing of it."""
+        return {}
+
     def run(self, texts: Sequence[str], batch_size: int | None) -> int:
         """Run the texts through `nlp.pipe`, and let go of each Doc.
 
@@ -69,6 +74,19 @@ class Bridge(Pipeline):
         self.nlp = trf_bridge.from_pretrained(
             checkpoint, precision=precision, words_per_batch=words_per_batch
         )
+
+    def notes(self) -> dict[str, str]:
+        """RETURNS (dict): How many layers compute their products how: it is decided at load, by a
+        measurement that a busy machine can turn."""
+        from torch.nn import Linear
+
+        from trf_bridge.wrappers.model import get_shim
+
+        model = get_shim(self.nlp.get_pipe("trf_tok2vec").model)._model
+        kinds = Counter(
+            type(layer).__name__ for layer in model.modules() if isinstance(layer, Linear)
+        )
+        return {kind: f"x {number}" for kind, number in kinds.items()}
 
     def outputs(self, texts: Sequence[str]) -> Iterator[tuple[numpy.ndarray, float]]:
         """Run the texts for the rows of their wordpieces.
@@ -146,6 +164,10 @@ class Plain:
 
     packages = ("torch", "transformers")
 
+    def notes(self) -> dict[str, str]:
+        """RETURNS (dict): Nothing else is worth knowing of it."""
+        return {}
+
     def __init__(self, checkpoint: str, precision: str, words_per_batch: int) -> None:
         import torch
         from transformers import AutoModel, AutoTokenizer
@@ -220,5 +242,5 @@ CLASSES: dict[str, Any] = {
 
 
 def versions(system: Any) -> dict[str, str]:
-    """RETURNS (dict): The versions of what a system consists of."""
-    return {package: version(package) for package in system.packages}
+    """RETURNS (dict): The versions of what a system consists of, and notes."""
+    return {package: version(package) for package in system.packages} | system.notes()
