@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := $(shell find trf_bridge -name '*.py' -o -name '*.pyx' -o -name '*.pyi' -o -name '*.txt' -o -name py.typed)
 RECIPE := packaging/build.py packaging/recipes/$(PIPELINE).cfg
 
-.PHONY: help install demo test test-matrix lint types docs check dist clean
+.PHONY: help install demo test test-matrix bench lint types docs check dist clean
 .DELETE_ON_ERROR:
 
 SOURCES += $(wildcard trf_bridge/pictures/assets/*)
@@ -31,6 +31,8 @@ help:
 	@echo "make demo    install everything, build and install $(PIPELINE), run the quickstart"
 	@echo "make test    install everything, run the tests against the installed package"
 	@echo "make test-matrix  the same with transformers 5 and 4, each also on what the other saved"
+	@echo "make bench   compare the speed with plain transformers; PEERS=1 with peers too, which it"
+	@echo "             installs; BENCH='...' for options of benchmarks/bench.py"
 	@echo "make lint    ruff: rules and format"
 	@echo "make types   mypy, strict"
 	@echo "make docs    the documentation, in docs/_build/html; a warning stops it"
@@ -67,6 +69,21 @@ $(MATRIX)/constraints.txt: constraints.txt constraints-transformers4.txt
 	@mkdir -p $(MATRIX)
 	@awk -F== '/^#/ {next} NR == FNR {other[$$1]; print; next} !($$1 in other)' \
 		constraints-transformers4.txt constraints.txt > $@
+
+# The peers pin other versions than this project, so each has an environment, and no constraints.
+PEERS_FOLDER := .cache/peers
+PEER_NAMES := $(basename $(notdir $(wildcard benchmarks/peers/*.txt)))
+
+bench: $(VENV)/.pipeline $(if $(PEERS),$(PEER_NAMES:%=$(PEERS_FOLDER)/%/.installed))
+	@echo "== benchmark"
+	@$(BIN)/python benchmarks/bench.py $(if $(PEERS),--peers $(PEERS_FOLDER)) $(BENCH)
+
+$(PEERS_FOLDER)/%/.installed: benchmarks/peers/%.txt
+	@echo "== environment of $*"
+	@rm -rf $(@D)
+	@$(PYTHON) -m venv $(@D)
+	@env -u PIP_CONSTRAINT -u PIP_BUILD_CONSTRAINT $(@D)/bin/python -m pip install -r $<
+	@touch $@
 
 lint: $(VENV)/.installed
 	@echo "== ruff"
@@ -106,7 +123,7 @@ $(VENV)/.created:
 $(VENV)/.installed: $(VENV)/.created setup.py pyproject.toml $(CONSTRAINTS) README.md $(SOURCES)
 	@echo "== trf_bridge and its dependencies"
 	@rm -rf build
-	@$(BIN)/python -m pip install ".[dev,docs]"
+	@$(BIN)/python -m pip install ".[dev,docs,bench]"
 	@touch $@
 
 $(WHEEL): $(VENV)/.installed $(RECIPE)

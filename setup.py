@@ -45,6 +45,7 @@ EXTRAS = {
         # How the tests of the pictures talk to Chromium.
         "websockets",
     ],
+    "bench": ["matplotlib"],
     "docs": ["furo", "myst-parser", "sphinx"],
 }
 

@@ -12,56 +12,32 @@ import argparse
 import json
 import platform
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
+from workers import Worker
+
 HERE = Path(__file__).resolve().parent
+SCRIPT = "finetune_worker.py"
 TASKS = ["snips", "cooking", "tagger", "ner"]
 BLOCK = 5
 # A row with all of these the same replaces the older one.
 KEY = ["task", "seed", "steps", "learn_rate", "threads"]
 
 
-class Worker:
-    """A process that trains on request."""
-
-    def __init__(self, python: str, system: str, task: str, options: list[str]) -> None:
-        command = [python, str(HERE / "finetune_worker.py"), system, task, *options]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.threads = self.read()["threads"]
-
-    def read(self) -> dict:
-        line = self.process.stdout.readline()
-        if not line:
-            sys.exit("A worker stopped; what it printed stands above.")
-        return json.loads(line) if line.startswith("{") else self.read()
-
-    def ask(self, command: str) -> dict:
-        self.process.stdin.write(f"{command}\n")
-        self.process.stdin.flush()
-        return self.read()
-
-    def close(self) -> None:
-        self.process.stdin.close()
-        self.process.wait()
-
-
 def compare(task: str, seed: int, args: argparse.Namespace) -> dict:
     options = ["--data", args.data, "--checkpoint", args.checkpoint, "--seed", str(seed)]
     options += ["--steps", str(args.steps), "--learn-rate", str(args.learn_rate)]
     workers = {
-        "bridge": Worker(sys.executable, "bridge", task, options),
-        "peer": Worker(args.peer_python, "peer", task, options),
+        "bridge": Worker(sys.executable, SCRIPT, "bridge", task, *options),
+        "peer": Worker(args.peer_python, SCRIPT, "peer", task, *options),
     }
     seconds: dict[str, list[float]] = {name: [] for name in workers}
     for _ in range(args.steps // BLOCK):
         for name, worker in workers.items():
             seconds[name].append(worker.ask(f"train {BLOCK}")["seconds"] / BLOCK)
     row = {"task": task, "seed": seed, "steps": args.steps, "learn_rate": args.learn_rate}
-    row["threads"] = workers["bridge"].threads
+    row["threads"] = workers["bridge"].ready["threads"]
     for name, worker in workers.items():
         # The first block warms caches up, in both.
         row[f"{name}_step"] = statistics.median(seconds[name][1:])

@@ -1,14 +1,16 @@
-"""One system of `finetune.py`, in an environment of its own: trains in blocks of steps, on request.
+"""One system in an environment of its own: trains in blocks of steps, on request.
 
 Reads lines from standard input: `train N` makes N steps and answers with the seconds, `score`
-answers with the score on the evaluation part. Runs under this project's environment and under that
-of spacy-transformers 1.4, so it imports neither before it knows which.
+answers with the score on the evaluation part, and `score PRECISION` with that of the trained
+pipeline, saved and loaded in another precision. Runs under this project's environment and under
+that of spacy-transformers 1.4, so it imports neither before it knows which.
 """
 
 import argparse
 import json
 import random
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -165,9 +167,63 @@ def head(task, listener):
     }
 
 
+class PlainClassifier:
+    """The same text classifier in a loop by hand: torch's own optimizer, no spaCy.
+
+    Has what the loop below asks of a pipeline. Its texts are padded to the longest of a batch.
+    """
+
+    def __init__(self, checkpoint, task):
+        from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        if task != "snips":
+            raise SystemExit("The plain loop classifies texts into exclusive classes: snips.")
+        self.vocab = spacy.blank("en").vocab
+        self.tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+        self.model = AutoModel.from_pretrained(checkpoint, dtype=torch.float32).train()
+        self.pipeline = [("model", self)]
+
+    def initialize(self, get_examples):
+        self.labels = sorted(get_examples()[0].reference.cats)
+        self.head = torch.nn.Linear(self.model.config.hidden_size, len(self.labels))
+        self.parameters = [*self.model.parameters(), *self.head.parameters()]
+        self.optimizer = torch.optim.AdamW(self.parameters, weight_decay=0.01, fused=True)
+
+    def update(self, examples, sgd, drop):
+        for module in self.model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = drop
+        texts = [example.reference.text for example in examples]
+        cats = [example.reference.cats for example in examples]
+        gold = torch.tensor([[one[label] for label in self.labels] for one in cats])
+        batch = self.tokenizer(texts, truncation=True, padding=True, return_tensors="pt")
+        mask = batch["attention_mask"].unsqueeze(-1)
+        rows = self.model(**batch).last_hidden_state
+        scores = self.head((rows * mask).sum(1) / mask.sum(1))
+        torch.nn.functional.cross_entropy(scores, gold.argmax(1)).backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = sgd.learn_rate
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
+def in_precision(nlp, precision):
+    """The same weights as a user would load them, in another precision."""
+    with tempfile.TemporaryDirectory() as folder:
+        nlp.to_disk(folder)
+        config = {"components.trf_tok2vec.model.precision": precision}
+        return spacy.load(folder, config=config)
+
+
+BUILDERS = {"bridge": bridge_pipeline, "peer": peer_pipeline, "plain": PlainClassifier}
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("system", choices=["bridge", "peer"])
+    parser.add_argument("system", choices=list(BUILDERS))
     parser.add_argument("task", choices=list(READERS))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--checkpoint", required=True)
@@ -177,8 +233,7 @@ def main():
     args = parser.parse_args()
 
     fix_random_seed(args.seed)
-    build = bridge_pipeline if args.system == "bridge" else peer_pipeline
-    nlp = build(args.checkpoint, args.task)
+    nlp = BUILDERS[args.system](args.checkpoint, args.task)
     train, evaluation = READERS[args.task](args.data, nlp.vocab)
     nlp.initialize(lambda: train[:2000])
     # Both systems see the same batches in the same order, at the same rates.
@@ -201,7 +256,8 @@ def main():
             assert weights
             answer = {"seconds": time.perf_counter() - start}
         else:
-            scores = nlp.evaluate(evaluation)
+            scored = in_precision(nlp, command[1]) if len(command) > 1 else nlp
+            scores = scored.evaluate(evaluation)
             answer = {"score": scores[SCORES[args.task]]}
         print(json.dumps(answer), flush=True)
 

@@ -143,13 +143,18 @@ def recipes() -> str:
 
 
 def measurements() -> str:
-    """RETURNS (str): What stands in benchmarks/results: tables as they are, else the numbers."""
+    """RETURNS (str): What stands in benchmarks/results: pictures, and tables as they are, else
+    the numbers."""
     parts = []
     for name in sorted({path.stem for path in _results() if path.suffix in (".md", ".json")}):
         table, numbers = (
             ROOT / "benchmarks" / "results" / f"{name}{end}" for end in (".md", ".json")
         )
         parts.append(f"## {name}.py")
+        picture = numbers.with_suffix(".svg")
+        if picture.is_file():
+            path = f"../{picture.relative_to(ROOT).as_posix()}"
+            parts.append(f"![The numbers of {name}.py as bars and curves]({path})")
         if table.is_file():
             parts.append(table.read_text(encoding="utf8").strip())
         else:

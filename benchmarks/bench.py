@@ -1,0 +1,188 @@
+"""Compare this project with plain transformers and with its peers, side by side in one run.
+
+    make bench
+    make bench PEERS=1
+    python benchmarks/bench.py --data DATA --peers .cache/peers
+
+Prints a table, and writes it with all numbers and a picture to benchmarks/results. Each system runs
+in a process of its own, and they take turns round by round. Without --data or --texts the texts are
+the prose of this project's own pages: enough to see that it works, not to judge a system by.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import shutil
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import corpus
+import parts
+from machine import available_cores, describe_machine
+from plot import draw
+from report import report
+from systems import PEERS, SYSTEMS
+from targets import TARGETS, check
+from turns import BRIDGE, PLAIN, Run
+
+HERE = Path(__file__).resolve().parent
+PEERS_FOLDER = HERE.parent / ".cache" / "peers"
+PIPELINE = "en_trf_bert"
+PARTS = ["speed", "latency", "stages", "growth", "memory", "finetune"]
+# What takes about a minute without peers; it shows that everything works, and little else.
+QUICK = {
+    "limit": 5,
+    "latency_calls": 30,
+    "growth_chars": 500,
+    "stream": 100,
+    "long_chars": 20_000,
+    "finetune_steps": 20,
+}
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """RETURNS (Namespace): The options of the command."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("--checkpoint", type=Path, help=f"a folder; default: that of the installed {PIPELINE}")
+    add("--data", type=Path, help="a folder with " + " and ".join(corpus.DATA.values()))
+    add("--texts", type=Path, action="append", default=[], help=".jsonl, .conllu or .txt")
+    add("--limit", type=int, default=100, help="documents of each set")
+    add(
+        "--peers",
+        type=Path,
+        nargs="?",
+        const=PEERS_FOLDER,
+        help=f"a folder with the environments {' and '.join(PEERS)}; make bench PEERS=1 makes them",
+    )
+    add("--systems", default=",".join(SYSTEMS), help="some of them, with commas")
+    add("--parts", default=",".join(PARTS), help="some of them, with commas")
+    add("--rounds", type=int, default=3)
+    add("--threads", type=int, default=available_cores())
+    add("--batch-size", type=int, help="documents of a batch; default: that of spaCy, 1000")
+    add("--words-per-batch", type=int, default=3000)
+    add("--latency-calls", type=int, default=200)
+    add("--growth-chars", type=int, default=3000, help="characters of the smallest point")
+    add("--stream", type=int, default=5000, help="documents that are streamed and dropped")
+    add("--long-chars", type=int, default=corpus.LONG_DOCUMENT)
+    add("--finetune-steps", type=int, default=150)
+    add("--quick", action="store_true", help="little of everything, to see that it works")
+    add("--output", type=Path, default=HERE / "results", help="a folder")
+    args = parser.parse_args(arguments)
+    if args.quick:
+        vars(args).update(QUICK)
+    args.parts = args.parts.split(",")
+    args.systems = args.systems.split(",")
+    for given, known in [(args.parts, PARTS), (args.systems, SYSTEMS)]:
+        if unknown := set(given) - set(known):
+            parser.error(f"there is no {', '.join(sorted(unknown))}, only {', '.join(known)}")
+    if args.rounds < 3:
+        parser.error("a median needs three rounds")
+    return args
+
+
+def find_checkpoint(folder: Path) -> Path:
+    """Put the files of the checkpoint of the installed pipeline together.
+
+    A pipeline keeps those of the model and those of the tokenizer in folders of their own.
+
+    folder (Path): Where to.
+    RETURNS (Path): The same folder.
+    """
+    spec = importlib.util.find_spec(PIPELINE)
+    if spec is None or spec.origin is None:
+        sys.exit(f"{PIPELINE} is not installed: make demo does that. Or name a --checkpoint.")
+    package = Path(spec.origin).parent
+    folder.mkdir()
+    patterns = [
+        "trf_tok2vec/config.json",
+        "trf_tok2vec/*.safetensors",
+        "trf_wordpiecer/tokenizer/*",
+    ]
+    for pattern in patterns:
+        for path in package.glob(f"{PIPELINE}-*/{pattern}"):
+            shutil.copy(path, folder)
+    return folder
+
+
+def find_pythons(args: argparse.Namespace) -> dict[str, str]:
+    """RETURNS (dict): The interpreter of each system that takes part."""
+    pythons = {name: sys.executable for name in SYSTEMS if name not in PEERS}
+    if args.peers is not None:
+        for name in PEERS:
+            python = args.peers / name / "bin" / "python"
+            if not python.exists():
+                sys.exit(f"There is no {python}: make bench PEERS=1 makes it.")
+            pythons[name] = str(python)
+    needed = {BRIDGE, PLAIN, *args.systems}
+    return {name: python for name, python in pythons.items() if name in needed}
+
+
+def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Run the parts.
+
+    args (Namespace): The options, with a checkpoint.
+    folder (Path): An empty one, for what the workers read and write.
+    RETURNS (dict): All numbers.
+    """
+    sets = corpus.text_sets(args.data, args.texts, args.limit)
+    first = next(iter(sets.values()))
+    settings = ("rounds", "limit", "batch_size", "words_per_batch", "quick")
+    results: dict[str, Any] = {
+        "date": date.today().isoformat(),
+        "machine": describe_machine(args.threads),
+        "settings": {name: getattr(args, name) for name in settings},
+    }
+    run = Run(args, find_pythons(args), folder)
+    run.start()
+    results["versions"] = {name: worker.ready["versions"] for name, worker in run.workers.items()}
+    keys = {name: run.add(name, texts) for name, texts in sets.items()}
+    bridge = run.workers[BRIDGE]
+    results["texts"] = {name: bridge.call("statistics", name=key) for name, key in keys.items()}
+    for part in [part for part in PARTS if part in args.parts]:
+        print(f"{part} …", file=sys.stderr, flush=True)
+        if part in ("speed", "stages"):
+            function = {"speed": parts.speed, "stages": parts.stage_shares}[part]
+            results[part] = {name: function(run, name, texts) for name, texts in sets.items()}
+        elif part == "latency":
+            results[part] = parts.latency(run, first)
+        elif part == "growth":
+            results[part] = parts.growth(run, first)
+        else:
+            # From here on each measurement has processes of its own.
+            run.stop()
+            if part == "memory":
+                results[part] = parts.memory(run, sets)
+            elif args.data is not None and (args.data / "intent" / "snips").is_dir():
+                results[part] = parts.finetune(run)
+            else:
+                print("finetune needs --data with intent/snips", file=sys.stderr)
+    run.stop()
+    return results
+
+
+def main(arguments: list[str] | None = None) -> None:
+    args = parse(arguments)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        args.checkpoint = args.checkpoint or find_checkpoint(folder / "checkpoint")
+        results = measure(args, folder)
+    results["targets"] = [check(target, results) for target in TARGETS]
+    table = report(results)
+    args.output.mkdir(parents=True, exist_ok=True)
+    numbers = json.dumps(results, indent=2, ensure_ascii=False)
+    (args.output / "bench.json").write_text(numbers + "\n", encoding="utf8")
+    (args.output / "bench.md").write_text(table, encoding="utf8")
+    picture = args.output / "bench.svg"
+    picture.unlink(missing_ok=True)  # that of another run, where this one has nothing to draw
+    draw(results, picture)
+    print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""The texts of the benchmark."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Name of the set -> its file in the folder that `--data` names.
+DATA = {
+    "en_ewt": "ud/en_ewt/en_ewt-ud-train.conllu",
+    "movie_reviews": "prose/movie_reviews.jsonl",
+}
+LONG_DOCUMENT = 360_000
+SHORT_DOCUMENT = 500
+
+
+def read_texts(path: Path) -> Iterator[str]:
+    """Read documents.
+
+    path (Path): A .jsonl file with a "text" in each line, a .conllu file with its documents marked,
+        or a plain text file with one document per paragraph.
+    YIELDS (str): The text of each.
+    """
+    lines = path.read_text(encoding="utf8").split("\n")
+    if path.suffix == ".jsonl":
+        yield from (json.loads(line)["text"] for line in lines if line.strip())
+    elif path.suffix == ".conllu":
+        sentences: list[str] = []
+        for line in [*lines, "# newdoc"]:
+            if line.startswith("# newdoc") and sentences:
+                yield " ".join(sentences)
+                sentences = []
+            elif line.startswith("# text = "):
+                sentences.append(line.removeprefix("# text = "))
+    else:
+        paragraphs = re.split(r"\n\s*\n", "\n".join(lines))
+        yield from (text.strip() for text in paragraphs if text.strip())
+
+
+def own_texts(root: Path = ROOT) -> Iterator[str]:
+    """Read the prose of this project's own pages: a small text that is always there.
+
+    root (Path): Where the project is.
+    YIELDS (str): The paragraphs between two headings as one document.
+    """
+    for path in [*sorted(root.glob("*.md")), *sorted((root / "docs").glob("*.md"))]:
+        text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf8"), flags=re.S | re.M)
+        for section in re.split(r"^#.*$", text, flags=re.M):
+            paragraphs = re.split(r"\n\s*\n|^- ", section, flags=re.M)
+            prose = [" ".join(lines.split()) for lines in paragraphs if lines.strip()[:1].isalpha()]
+            if prose:
+                yield " ".join(prose)
+
+
+def text_sets(data: Path | None, paths: Sequence[Path], limit: int) -> dict[str, list[str]]:
+    """Collect the texts.
+
+    data (Path): The folder with the files in `DATA`; None for none.
+    paths (sequence of Path): Files of the user.
+    limit (int): The most documents of a set; a sample, always the same.
+    RETURNS (dict): The documents of each set, by name; this project's own pages where there are no
+        others.
+    """
+    found = {name: data / path for name, path in DATA.items()} if data is not None else {}
+    for path in paths:
+        found[str(path) if path.stem in found else path.stem] = path
+    for path in found.values():
+        if not path.is_file():
+            raise SystemExit(f"There is no file {path}.")
+    sets = {name: list(read_texts(path)) for name, path in found.items()}
+    if not sets:
+        sets = {"own pages": list(own_texts())}
+    for name, texts in sets.items():
+        if not texts:
+            raise SystemExit(f"There is no text in {found.get(name, name)}.")
+        if len(texts) > limit:
+            sets[name] = random.Random(0).sample(texts, limit)
+    return sets
+
+
+def growing_documents(texts: Sequence[str], n_chars: int) -> dict[int, list[str]]:
+    """One document of a text, and of 2, 4 and 8 times that text.
+
+    The sentences are the same ones again, so their lengths are distributed alike.
+
+    texts (sequence of str): The documents to make it of.
+    n_chars (int): Characters of the smallest, about.
+    RETURNS (dict): A list of one document, by how many times the text.
+    """
+    base = take(texts, n_chars)
+    return {times: ["\n\n".join(base * times)] for times in (1, 2, 4, 8)}
+
+
+def growing_numbers(texts: Sequence[str], n_chars: int) -> dict[int, list[str]]:
+    """Some documents, and 2, 4 and 8 times as many; the arguments as above."""
+    base = take([text[:SHORT_DOCUMENT] for text in texts], n_chars)
+    return {times: base * times for times in (1, 2, 4, 8)}
+
+
+def take(texts: Sequence[str], n_chars: int) -> list[str]:
+    """The first texts that together have so many characters; from the start again if need be."""
+    taken: list[str] = []
+    while sum(map(len, taken)) < n_chars:
+        text = texts[len(taken) % len(texts)]
+        taken.append(text[: n_chars - sum(map(len, taken))])
+    return taken
+
+
+def long_document(texts: Sequence[str], n_chars: int = LONG_DOCUMENT) -> str:
+    """RETURNS (str): One document of so many characters."""
+    document = "\n\n".join(texts)
+    return (document * (n_chars // max(len(document), 1) + 1))[:n_chars]
+
+
+def streamed_documents(texts: Sequence[str], n_docs: int) -> list[str]:
+    """The beginnings of the texts, again and again, so that the vocabulary does not grow."""
+    return [texts[i % len(texts)][:SHORT_DOCUMENT] for i in range(n_docs)]
+
+
+def short_texts(sentences: Sequence[Sequence[str]], n_texts: int) -> list[str]:
+    """Sentences of 8 to 20 words, by which latency is measured.
+
+    sentences (sequence of sequence of str): The sentences of each document.
+    n_texts (int): How many; they come again where there are fewer.
+    RETURNS (list of str, (n_texts,)): The sentences.
+    """
+    found = [text for doc in sentences for text in doc if 8 <= len(text.split()) <= 20]
+    found = found or [text for doc in sentences for text in doc]
+    random.Random(0).shuffle(found)
+    return [found[i % len(found)] for i in range(n_texts)]

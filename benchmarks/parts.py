@@ -1,0 +1,218 @@
+"""The parts of the benchmark: each asks the workers in turns, and puts medians together."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy
+
+import corpus
+from stages import STAGES
+from systems import PEERS
+from turns import BRIDGE, PLAIN, Run, against, median_ratio, rotated
+from workers import Worker
+
+BATCH_SIZES = [4, 16, 64, 256]
+# Calls before latencies count.
+WARM_UP = 20
+# Docs that a set's rows are compared on, and steps of fine-tuning between two turns.
+COMPARED = 50
+BLOCK = 5
+
+
+def speed(run: Run, name: str, texts: Sequence[str]) -> dict[str, Any]:
+    """Documents through each system from end to end, and how far their outputs lie apart."""
+    key = run.add(name, texts)
+    run.warm_up(key)
+    n_tokens = run.workers[BRIDGE].call("statistics", name=key)["tokens"]
+    answers = run.turns(run.workers, "run", name=key, batch_size=run.args.batch_size)
+    for system, found in answers.items():
+        if not system.startswith("plain") and found[0]["n"] != n_tokens:
+            raise SystemExit(f"{system} read {found[0]['n']} tokens of {name}, not {n_tokens}.")
+    seconds = {system: [one["seconds"] for one in found] for system, found in answers.items()}
+    return {
+        "tokens_per_second": {
+            system: n_tokens / statistics.median(found) for system, found in seconds.items()
+        },
+        "times_as_fast": against(seconds),
+        "seconds": seconds,
+        "outputs": compare_outputs(run, texts[:COMPARED]),
+    }
+
+
+def compare_outputs(run: Run, texts: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Rows of wordpieces against those of plain transformers in fp32."""
+    key, found, rows = run.add("compared", texts), {}, {}
+    for system in run.workers:
+        if system not in PEERS:
+            path = run.folder / "outputs.npy"
+            found[system] = run.workers[system].call("outputs", name=key, path=str(path))
+            rows[system] = numpy.load(path).astype("float64")
+    plain = rows[PLAIN]
+    for system, own in rows.items():
+        lengths = numpy.linalg.norm(own, axis=1) * numpy.linalg.norm(plain, axis=1)
+        cosines = (own * plain).sum(1) / lengths
+        found[system] |= {
+            "largest_difference": float(numpy.abs(own - plain).max()),
+            "lowest_cosine": float(cosines.min()),
+            "mean_cosine": float(cosines.mean()),
+        }
+    return found
+
+
+def latency(run: Run, texts: Sequence[str]) -> dict[str, Any]:
+    """Single short texts, in blocks that alternate between the systems."""
+    sentences = run.sentences(run.add("latency source", texts))
+    n_calls = run.args.latency_calls
+    short = corpus.short_texts(sentences, n_calls)
+    key = run.add("short", short)
+    blocks = numpy.linspace(0, n_calls, num=11, dtype=int).tolist()
+    seconds: dict[str, list[list[float]]] = {system: [] for system in run.workers}
+    run.warm_up(key)
+    for worker in run.workers.values():
+        worker.call("latency", name=key, first=0, last=WARM_UP)
+    for i in range(len(blocks) - 1):
+        for system in rotated(list(seconds), i):
+            answer = run.workers[system].call(
+                "latency", name=key, first=blocks[i], last=blocks[i + 1]
+            )
+            seconds[system].append(answer["seconds"])
+    medians = {
+        system: [statistics.median(block) for block in found] for system, found in seconds.items()
+    }
+    return {
+        "calls": n_calls,
+        "words": statistics.median(len(text.split()) for text in short),
+        "milliseconds": {
+            system: {
+                "median": 1000 * float(numpy.median(numpy.concatenate(found))),
+                "95th percentile": 1000 * float(numpy.quantile(numpy.concatenate(found), 0.95)),
+            }
+            for system, found in seconds.items()
+        },
+        "of_plain": {
+            system: median_ratio(found, medians[PLAIN]) for system, found in medians.items()
+        },
+    }
+
+
+def stage_shares(run: Run, name: str, texts: Sequence[str]) -> dict[str, Any]:
+    """The share of each stage of this project, and the cost of the alignment by itself."""
+    key = run.add(name, texts)
+    bridges = [system for system in run.workers if system.startswith("bridge")]
+    answers = run.turns(bridges, "stages", name=key, batch_size=run.args.batch_size)
+    shares = {}
+    for system, found in answers.items():
+        totals = [sum(one["stages"].values()) for one in found]
+        shares[system] = {
+            stage: median_ratio([one["stages"][stage] for one in found], totals) for stage in STAGES
+        }
+    alignment = run.turns([BRIDGE], "alignment", name=key)[BRIDGE]
+    return {
+        "shares": shares,
+        "alignment_microseconds": 1e6 * statistics.median(one["seconds"] for one in alignment),
+    }
+
+
+def growth(run: Run, texts: Sequence[str]) -> dict[str, Any]:
+    """Seconds against the length of a document, their number and the size of a batch."""
+    n_chars = run.args.growth_chars
+    curves: dict[str, Any] = {}
+    for what, sets in [
+        ("document length", corpus.growing_documents(texts, n_chars)),
+        ("number of documents", corpus.growing_numbers(texts, n_chars)),
+    ]:
+        points, n_tokens = {}, {}
+        for times, documents in sets.items():
+            key = run.add(f"{what} {times}", documents)
+            n_tokens[times] = run.workers[BRIDGE].call("statistics", name=key)["tokens"]
+            if not points:
+                run.warm_up(key)  # the larger ones have no other words
+            points[times] = _seconds(run, key, run.args.batch_size)
+        curves[what] = _curve([n_tokens[times] for times in points], list(points.values()))
+        curves[what]["per_doubling"] = {
+            system: [after / before for before, after in pairwise(line)]
+            for system, line in curves[what]["seconds"].items()
+        }
+    most = corpus.growing_numbers(texts, n_chars)[8]
+    key = run.add("batch size", most)
+    sizes = [size for size in BATCH_SIZES if size // 4 < len(most)]
+    curves["batch size"] = _curve(sizes, [_seconds(run, key, size) for size in sizes])
+    return curves
+
+
+def _seconds(run: Run, key: str, batch_size: int | None) -> dict[str, float]:
+    answers = run.turns(run.workers, "run", name=key, batch_size=batch_size)
+    return {
+        system: statistics.median(one["seconds"] for one in found)
+        for system, found in answers.items()
+    }
+
+
+def _curve(x: Sequence[int], points: Sequence[dict[str, float]]) -> dict[str, Any]:
+    seconds = {system: [point[system] for point in points] for system in points[0]}
+    return {"x": list(x), "seconds": seconds}
+
+
+def memory(run: Run, sets: dict[str, list[str]]) -> dict[str, Any]:
+    """Peaks and what stays, each in a process that has done nothing else."""
+    args, texts = run.args, [text for texts in sets.values() for text in texts]
+    longest = max(sets, key=lambda name: statistics.mean(map(len, sets[name])))
+    with run.new_worker(BRIDGE) as worker:
+        run.workers = {BRIDGE: worker}
+        key = run.add(longest, sets[longest])
+        streamed = run.add("streamed", corpus.streamed_documents(texts, args.stream))
+        long = run.add("long", [corpus.long_document(texts, args.long_chars)])
+    run.workers = {}
+    peaks: dict[str, Any] = {}
+    for system in run.pythons:
+        with run.new_worker(system) as worker:
+            peaks[system] = worker.call("peak", name=key, batch_size=args.batch_size)
+    with run.new_worker(BRIDGE) as worker:
+        marks = [args.stream // 5, args.stream]
+        stays = worker.call("stays", name=streamed, marks=marks, batch_size=args.batch_size)
+    with run.new_worker(BRIDGE) as worker:
+        document = worker.call("long", name=long)
+    before, after = stays["stays"]
+    return {
+        "texts": longest,
+        "peaks": peaks,
+        "stream": {"documents": marks, "megabytes": [before, after], "growth": after / before - 1},
+        "long_document": {"characters": args.long_chars, **document},
+    }
+
+
+def finetune(run: Run) -> dict[str, Any]:
+    """Steps of a text classifier, and what bf16 does to its score."""
+    args = run.args
+    options = ["--data", str(args.data), "--checkpoint", str(args.checkpoint), "--seed", "0"]
+    options += ["--steps", str(args.finetune_steps), "--learn-rate", "1e-4"]
+    pythons = {"bridge": run.pythons[BRIDGE], "plain": run.pythons[PLAIN]}
+    if PEERS[0] in run.pythons:
+        pythons["peer"] = run.pythons[PEERS[0]]
+    names = {"bridge": BRIDGE, "plain": PLAIN, "peer": PEERS[0]}
+    script, threads = "finetune_worker.py", args.threads
+    workers = {
+        names[system]: Worker(python, script, system, "snips", *options, threads=threads)
+        for system, python in pythons.items()
+    }
+    seconds: dict[str, list[float]] = {system: [] for system in workers}
+    for i in range(args.rounds + 1):
+        for system in rotated(list(workers), i):
+            seconds[system].append(workers[system].ask(f"train {BLOCK}")["seconds"] / BLOCK)
+    # The first block warms up.
+    seconds = {system: found[1:] for system, found in seconds.items()}
+    bridge = workers[BRIDGE]
+    bridge.ask(f"train {args.finetune_steps - BLOCK * (args.rounds + 1)}")
+    scores = {name: bridge.ask(f"score {name}")["score"] for name in ("fp32", "bf16")}
+    for worker in workers.values():
+        worker.close()
+    return {
+        "seconds_per_step": {system: statistics.median(own) for system, own in seconds.items()},
+        "times_as_fast": against(seconds),
+        "steps": args.finetune_steps,
+        "scores": scores,
+    }

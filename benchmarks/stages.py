@@ -1,0 +1,124 @@
+"""Where the time of this project goes: its methods wrapped in clocks, in rounds of their own."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+TOKENIZER = "spaCy's tokenizer"
+SENTENCES = "sentence splitter"
+WORDPIECES = "wordpieces"
+BATCHES = "batches, padding and collecting rows"
+MODEL = "model"
+ALIGNMENT = "alignment and weighted sum"
+ATTRIBUTES = "attributes and hooks"
+OTHER = "other"
+STAGES = [TOKENIZER, SENTENCES, WORDPIECES, BATCHES, MODEL, ALIGNMENT, ATTRIBUTES, OTHER]
+
+
+class Clocks:
+    """Seconds of each stage, without those of the stages that it calls."""
+
+    def __init__(self) -> None:
+        """Start at zero."""
+        self.seconds: Counter[str] = Counter()
+        self._inner: list[float] = []
+
+    def wrap(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Let a function count for a stage.
+
+        stage (str): The stage.
+        function (callable): The function.
+        RETURNS (callable): The same, with a clock.
+        """
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            self._inner.append(0.0)
+            start = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                seconds = time.perf_counter() - start
+                self.seconds[stage] += seconds - self._inner.pop()
+                if self._inner:
+                    self._inner[-1] += seconds
+
+        return timed
+
+
+@contextmanager
+def clocked(nlp: Any) -> Iterator[Clocks]:
+    """Wrap what a pipeline calls, until the block ends.
+
+    nlp (Language): A pipeline of `trf_bridge.from_pretrained`.
+    YIELDS (Clocks): The clocks.
+    """
+    from trf_bridge.pipes import tok2vec
+    from trf_bridge.wrappers.model import get_shim
+
+    pipes = dict(nlp.pipeline)
+    wordpiecer, transformer = pipes["trf_wordpiecer"], pipes["trf_tok2vec"]
+    layer = transformer.model
+    clocks = Clocks()
+    with ExitStack() as stack:
+        for owner, name, stage in [
+            (nlp, "make_doc", TOKENIZER),
+            (wordpiecer, "predict", WORDPIECES),
+            (wordpiecer, "set_annotations", ATTRIBUTES),
+            (layer, "_func", BATCHES),
+            (get_shim(layer), "predict", MODEL),
+            (tok2vec, "align", ALIGNMENT),
+            (tok2vec, "apply_alignment", ALIGNMENT),
+            (transformer, "set_annotations", ATTRIBUTES),
+        ]:
+            wrapped = clocks.wrap(stage, getattr(owner, name))
+            stack.enter_context(patch.object(owner, name, wrapped))
+        # The sentencizer's methods can't be replaced; spaCy calls it once per Doc either way.
+        splitter = clocks.wrap(SENTENCES, pipes["sentencizer"])
+        parts = [
+            (name, splitter if name == "sentencizer" else pipe) for name, pipe in nlp._components
+        ]
+        stack.enter_context(patch.object(nlp, "_components", parts))
+        yield clocks
+
+
+def stage_seconds(system: Any, texts: Sequence[str], batch_size: int | None) -> dict[str, Any]:
+    """Run texts once, with clocks.
+
+    system (Bridge): The pipeline.
+    texts (sequence of str): The texts.
+    batch_size (int): Texts of a batch; None for spaCy's default.
+    RETURNS (dict): The seconds of each stage.
+    """
+    with clocked(system.nlp) as clocks:
+        start = time.perf_counter()
+        system.run(texts, batch_size)
+        total = time.perf_counter() - start
+    stages = {stage: clocks.seconds[stage] for stage in STAGES}
+    stages[OTHER] = total - sum(stages.values())
+    return {"stages": stages}
+
+
+def alignment_seconds(system: Any, texts: Sequence[str]) -> dict[str, Any]:
+    """Align documents that were processed before, and sum the rows of their wordpieces.
+
+    system (Bridge): The pipeline.
+    texts (sequence of str): The texts.
+    RETURNS (dict): Seconds of a wordpiece.
+    """
+    from trf_bridge.align import align, apply_alignment
+    from trf_bridge.pipes.records import get_wordpieces, token_spans
+
+    ops = system.nlp.get_pipe("trf_tok2vec").model.ops
+    docs = list(system.nlp.pipe(texts))
+    rows = [doc._.trf_last_hidden_state for doc in docs]
+    spans = [token_spans(doc) for doc in docs]
+    pieces = [get_wordpieces(doc) for doc in docs]
+    strings = [doc.text for doc in docs]
+    start = time.perf_counter()
+    apply_alignment(ops, align(strings, spans, pieces), rows)
+    return {"seconds": (time.perf_counter() - start) / sum(map(len, pieces))}
