@@ -10,7 +10,6 @@ from typing import Any
 import numpy
 
 import corpus
-from stages import STAGES
 from systems import PEERS
 from turns import BRIDGE, PLAIN, Run, against, median_ratio, rotated
 from workers import Worker
@@ -106,10 +105,11 @@ def stage_shares(run: Run, name: str, texts: Sequence[str]) -> dict[str, Any]:
     answers = run.turns(bridges, "stages", name=key, batch_size=run.args.batch_size)
     shares = {}
     for system, found in answers.items():
-        totals = [sum(one["stages"].values()) for one in found]
-        shares[system] = {
-            stage: median_ratio([one["stages"][stage] for one in found], totals) for stage in STAGES
-        }
+        # The stages of one round, so that they add up: the one that took the median.
+        rounds = sorted((one["stages"] for one in found), key=lambda stages: sum(stages.values()))
+        middle = rounds[len(rounds) // 2]
+        total = sum(middle.values())
+        shares[system] = {stage: seconds / total for stage, seconds in middle.items()}
     alignment = run.turns([BRIDGE], "alignment", name=key)[BRIDGE]
     return {
         "shares": shares,
