@@ -1,4 +1,4 @@
-"""What the commands have in common: errors, output paths, text files, pipelines, progress.
+"""What the commands have in common: errors, text files, pipelines, progress.
 
 This is imported at each command of spaCy: everything heavy is imported inside the functions.
 """
@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import os
 import re
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
 from pathlib import Path
@@ -89,50 +87,6 @@ def say(message: str, *, style: str = "info") -> None:
 
     printer = Printer(pretty=sys.stderr.isatty(), no_print=True)
     typer.echo(getattr(printer, style)(message), err=True)
-
-
-def check_output(path: Path, *, force: bool) -> None:
-    """Refuse to replace a file or folder, before any work is done.
-
-    path (Path): Where the output is to be.
-    force (bool): Whether it may be replaced. A folder that holds something other than a saved
-        pipeline is not replaced in any case.
-    RAISES (ValueError): TB041.
-    """
-    if not os.path.lexists(path):
-        return
-    if not force:
-        raise ValueError(
-            errors.TB041.format(path=path, advice="Give another path, or --force to replace it.")
-        )
-    if path.is_dir() and any(path.iterdir()) and not is_pipeline(path):
-        advice = "It is no saved pipeline, so --force doesn't replace it: give another path."
-        raise ValueError(errors.TB041.format(path=path, advice=advice))
-
-
-@contextlib.contextmanager
-def replacing_file(path: Path) -> Iterator[Path]:
-    """Write a file beside its place, and move it there when everything has been written.
-
-    path (Path): The file to write, there already or not; its folder is made.
-    YIELDS (Path): An empty file to write to.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(descriptor)
-    staged = Path(name)
-    try:
-        yield staged
-        staged.chmod(0o666 & ~_umask())  # a temporary file is readable to its owner alone
-        staged.replace(path)
-    finally:
-        staged.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def read_lines(path: Path) -> Iterator[str]:

@@ -69,14 +69,17 @@ def command(
             (i, j): compare_attention(docs[i], docs[j], boundary=boundary)
             for i, j in combinations(range(len(docs)), 2)
         }
+        page = ""
+        if output is not None or server is not None:  # before anything is printed: it can fail
+            page = draw(pipelines, docs, pairs, boundary=boundary, theme=theme)
         if json:
             import srsly
 
             typer.echo(srsly.json_dumps(as_json(pipelines, docs, pairs, boundary=boundary)))
         else:
             typer.echo(as_tables(pipelines, docs, pairs, boundary=boundary))
-        if output is not None or server is not None:
-            put_out(draw(pipelines, docs, pairs, boundary=boundary, theme=theme), output, server)
+        if page:
+            put_out(page, output, server)
 
 
 def _read(pipelines: list[str], text: str, *, output_attentions: bool) -> list[Doc]:

@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 
-from ._shared import Force, check_output, replacing_file, say
+from .. import errors
+from ._shared import Force, say
+from .outputs import check_output, replacing_file
 from .running import load_transformer
 from .serving import PageServer, open_server
 
@@ -84,6 +86,9 @@ def command(
     Example:
       python -m spacy trf view en_trf_bert "Apple pie is delicious." --output page.html
     """
+    if style != Style.attention and (layer or head):
+        problem = "--layer and --head choose from what --style attention draws"
+        raise ValueError(errors.TB049.format(problem=problem))
     with start_output(output, serve, force=force) as server:
         nlp = load_transformer(pipeline, output_attentions=output_attentions)
         from ..pictures.render import render
