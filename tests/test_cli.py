@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -110,6 +111,19 @@ def test_unexpected_error_is_one_line(error: Exception) -> None:
 def test_error_with_a_code_is_shown_as_it_is(message: str) -> None:
     result = CliRunner().invoke(failing_app(ValueError(message)), [])
     assert (result.exit_code, result.stderr) == (1, message + "\n")
+
+
+def test_warning_is_one_line() -> None:
+    def warn(name: Annotated[str, typer.Option()] = "x") -> None:
+        warnings.warn("[TB101] two\nlines", stacklevel=1)
+        warnings.warn("no code", stacklevel=1)
+
+    app = typer.Typer(add_completion=False)
+    app.command()(with_errors(warn))
+    before = warnings.showwarning
+    result = CliRunner().invoke(app, ["--name", "y"])
+    assert result.stderr == "[TB101] two lines\nUserWarning: no code\n"
+    assert warnings.showwarning is before
 
 
 def test_verbose_lets_the_error_through() -> None:

@@ -9,6 +9,7 @@ import contextlib
 import inspect
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+CODE = re.compile(r"\[(TB|E|W)\d+\] ")
 PIPELINE = "an installed pipeline, or the folder of a saved one"
 
 Verbose = Annotated[
@@ -45,7 +47,10 @@ def with_errors(function: Callable[..., None]) -> Callable[..., None]:
     @wraps(function)
     def run(*, verbose: bool = False, **values: Any) -> None:
         try:
-            function(**values)
+            with warnings.catch_warnings():
+                if not verbose:
+                    warnings.showwarning = _say_warning
+                function(**values)
         except (typer.Exit, typer.Abort, BrokenPipeError):  # typer's own affair
             raise
         except Exception as error:
@@ -65,6 +70,14 @@ def with_errors(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def _say_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: Any
+) -> None:
+    """Show a warning as errors are shown: without the line of the program that gave it."""
+    text = " ".join(str(message).split())
+    say(text if CODE.match(text) else f"{category.__name__}: {text}", style="warn")
+
+
 def describe(error: Exception) -> str:
     """Put an error into one line.
 
@@ -72,7 +85,7 @@ def describe(error: Exception) -> str:
     RETURNS (str): Its own message where it has a code, of ours or of spaCy; else TB040.
     """
     message = " ".join(str(error).split())
-    if re.match(r"\[(TB|E|W)\d+\] ", message):
+    if CODE.match(message):
         return message
     return errors.TB040.format(error=type(error).__name__, reason=message or "none")
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from .. import errors
-from ._shared import Force, say
+from ._shared import Force, say, steps
 from .outputs import check_output, replacing_file
 from .running import load_transformer
 from .serving import PageServer, open_server
@@ -90,19 +90,23 @@ def command(
         problem = "--layer and --head choose from what --style attention draws"
         raise ValueError(errors.TB049.format(problem=problem))
     with start_output(output, serve, force=force) as server:
-        nlp = load_transformer(pipeline, output_attentions=output_attentions)
-        from ..pictures.render import render
+        with steps(3) as step:
+            step(f"Loading {pipeline}")
+            nlp = load_transformer(pipeline, output_attentions=output_attentions)
+            from ..pictures.render import render
 
-        docs = list(nlp.pipe(texts))
-        page = render(
-            docs,
-            style=style.value,
-            page=True,
-            jupyter=False,
-            theme=theme.value,
-            layers=layer or None,
-            heads=head or None,
-        )
+            step("Reading the texts")
+            docs = list(nlp.pipe(texts))
+            step("Drawing")
+            page = render(
+                docs,
+                style=style.value,
+                page=True,
+                jupyter=False,
+                theme=theme.value,
+                layers=layer or None,
+                heads=head or None,
+            )
         put_out(page or "", output, server)
 
 
