@@ -41,6 +41,7 @@ PIPELINES = {"en_trf_bert": "bert"}
 CHECKPOINTS = {"distilbert/distilbert-base-uncased": "bert"}
 # A pipeline of spacy-transformers, which can't be installed together with this package.
 OLD = "my_old_pipeline"
+LISTENER = "trf_bridge.Tok2VecListener.v1"
 
 
 @dataclass(frozen=True)
@@ -351,6 +352,46 @@ def test_attributes_are_those_that_are_installed() -> None:
     text = (DOCS / "attributes.md").read_text(encoding="utf8")
     installed = {name for name in Underscore.doc_extensions if name.startswith("trf_")}
     assert set(re.findall(r"`doc\._\.(trf_\w+)`", text)) == installed
+
+
+def test_names_in_the_table_of_the_peer_are_there() -> None:
+    """The second column of the page on spacy-transformers, against the code."""
+    trf_bridge.install_extensions()
+    page = (DOCS / "from_spacy_transformers.md").read_text(encoding="utf8")
+    rows = re.findall(r"^\| (?!spacy-transformers|---).*? \| (.*?) \| .*\|$", page, re.M)
+    assert len(rows) > 25
+    fields = {
+        *inspect.signature(trf_bridge.TransformerModel).parameters,
+        *inspect.signature(ours("spacy_architectures")[LISTENER]).parameters,
+        *Language.get_factory_meta("trf_wordpiecer").default_config,
+    }
+    for name in re.findall(r"`([^`]+)`", " ".join(rows)):
+        if name.startswith("trf_bridge."):
+            assert name in ours("spacy_architectures")
+        elif name.startswith("doc._."):
+            assert name.removeprefix("doc._.") in Underscore.doc_extensions
+        elif name.startswith("doc."):
+            assert hasattr(spacy.tokens.Doc, name.removeprefix("doc."))
+        else:
+            known = {*fields, *ours("spacy_factories"), "@misc"}
+            assert name.partition(" = ")[0] in known, name
+
+
+def test_plans_are_those_of_the_command() -> None:
+    from trf_bridge.cli.training import PLANS
+
+    text = (DOCS / "training.md").read_text(encoding="utf8")
+    (header,) = re.findall(r"^\| \| (.*) \|\n\|---", text, re.M)
+    names = re.findall(r"`(\w+)`", header)
+    assert set(names) == set(PLANS)
+    rows = re.findall(r"^\| (?:the tr|of its|training|or after|the score).*", text, re.M)
+    for place, name in enumerate(names, 2):
+        cells = [row.split(" | ")[place - 1].rstrip(" |") for row in rows]
+        plan = PLANS[name]
+        assert f'"{plan.model.get("precision", "fp32")}"' in cells[0]
+        assert f"`freeze = {json.dumps(plan.model.get('freeze', 'none'))}`" in cells[1]
+        numbers = [int(re.sub(r"\D", "", cell)) for cell in cells[2:]]
+        assert numbers == [plan.steps, plan.patience, plan.eval_frequency]
 
 
 # Commands
