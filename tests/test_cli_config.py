@@ -156,7 +156,7 @@ def test_it_learns(checkpoint: Callable[[str], Path], data: Path, tmp_path: Path
     config = print_config(tmp_path, "-p", "textcat,ner", "-t", checkpoint("bert"))
     rate = ["--training.optimizer.learn_rate.initial_rate", 0.01]
     rate += ["--training.optimizer.learn_rate.warmup_steps", 5]
-    nlp = train(config, data, tmp_path / "trained", *rate, "--training.max_steps", 60)
+    nlp = train(config, data, tmp_path / "trained", *rate, "--training.max_steps", 100)
     assert nlp.meta["performance"]["ents_f"] > 0.8
     assert nlp.meta["performance"]["cats_score"] > 0.8
 
@@ -197,6 +197,11 @@ def test_transformer_of_a_pipeline_is_sourced(tmp_path: Path) -> None:
     assert config["components"]["trf_wordpiecer"] == {**source, "component": "pieces"}
     assert config["components"]["trf_tok2vec"] == source
     assert make_config(["tagger"], str(folder), lang="en")["nlp"]["lang"] == "en"
+
+
+def test_components_go_by_both_of_their_names() -> None:
+    assert make_config(["trf_textcat"], "a/b") == make_config(["textcat"], "a/b")
+    assert list(make_config(["ner", "ner"], "a/b")["components"])[3:] == ["ner"]
 
 
 def test_blocks_stand_with_their_inner_blocks(tmp_path: Path) -> None:

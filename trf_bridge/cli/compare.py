@@ -225,8 +225,8 @@ def _head_table(one: str, other: str, comparison: Comparison) -> str:
         rows.append([str(layer), *cells])
     there, back = mean_best(comparison), mean_best(comparison.transposed())
     title = (
-        f"{one} and {other}, over {comparison.n_tokens} tokens. Mean overlap of a head with the "
-        f"one most like it: {there:.3f}, and back {back:.3f}.\n"
+        f"{one} and {other}. Tokens: {comparison.n_tokens}. Mean overlap of a head with the one "
+        f"most like it: {there:.3f}, and back {back:.3f}.\n"
         f"For each layer and head of {one}, the overlap, and layer.head of {other}:"
     )
     header = ["layer", *(f"head {head}" for head in range(n_heads))]

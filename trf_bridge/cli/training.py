@@ -122,7 +122,7 @@ def make_config(
     The checkpoint is not looked at, so that nothing is loaded before training; except for an entity
     linker, whose layers are made for a width.
 
-    heads (sequence of str): Keys of HEADS.
+    heads (sequence of str): Keys of HEADS, or the names of their components.
     trf (str): A pipeline to take the transformer from (installed or a folder), or a checkpoint
         (a folder, or a name on the Hugging Face hub).
     optimize (str): Key of PLANS.
@@ -134,6 +134,9 @@ def make_config(
     from spacy.util import load_model_from_config
 
     _check("value of --optimize", [optimize], PLANS)
+    # By what the component is called in a pipeline, too.
+    asked = {name: head for head, (name, _) in HEADS.items()}
+    heads = [asked.get(name, name) for name in heads]
     _check("component for --pipeline", heads, HEADS)
     # It reads the entities of what stands before it.
     heads = sorted(dict.fromkeys(heads), key=lambda head: head == "entity_linker")

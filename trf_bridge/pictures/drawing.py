@@ -46,7 +46,7 @@ def draw_alignment(obj: Obj) -> str:
     }
     lines = []
     for text in texts:
-        parts = "\n".join(_draw_part(doc, part, pieces) for part in text.parts)
+        parts = "\n".join(_draw_parts(doc, group, pieces) for group in _groups(text.parts))
         name = _text_name(text)
         lines.append(f'<div class="trf-line{" trf-cut" * text.cut}">{name}{parts}</div>')
     if not lines:
@@ -174,6 +174,23 @@ def _text_name(text: AlignedText) -> str:
     if not text.cut:
         return ""
     return '<span class="trf-note" dir="ltr">not read by the model:</span>'
+
+
+def _groups(parts: Sequence[Part]) -> list[list[Part]]:
+    """Put each boundary piece with a neighbour, so that none stands alone on a line."""
+    groups: list[list[Part]] = []
+    for part in parts:
+        alone = bool(groups) and all(other.boundary for other in groups[-1])
+        if groups and (part.boundary or alone):
+            groups[-1].append(part)
+        else:
+            groups.append([part])
+    return groups
+
+
+def _draw_parts(doc: Doc, parts: Sequence[Part], pieces: dict[str, Any]) -> str:
+    drawn = "".join(_draw_part(doc, part, pieces) for part in parts)
+    return drawn if len(parts) == 1 else f'<div class="trf-group">{drawn}</div>'
 
 
 def _draw_part(doc: Doc, part: Part, pieces: dict[str, Any]) -> str:
