@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from thinc.api import Config
 
 from .. import errors
-from ._shared import PIPELINE, find_components, find_pipeline, load_pipeline, steps
+from ._shared import PIPELINE, find_components, find_pipeline, load_pipeline, quiet_downloads, steps
 
 TRANSFORMER = ("trf_wordpiecer", "trf_tok2vec")
 LISTENER = {"@architectures": "trf_bridge.Tok2VecListener.v1", "grad_factor": 1.0}
@@ -194,6 +194,7 @@ def find_width(source: Path | None, trf: str, names: Mapping[str, str]) -> int:
         else:
             from ..pipes.pretrained import from_pretrained
 
+            quiet_downloads()
             nlp = from_pretrained(trf)
         tok2vec: Any = nlp.get_pipe(names.get("trf_tok2vec", "trf_tok2vec"))
         width: int = tok2vec.model.get_dim("nO")
