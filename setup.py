@@ -18,6 +18,7 @@ COMPILE_ARGS = {"msvc": ["/O2"], "other": ["-O3", "-g0"]}
 
 REQUIREMENTS = [
     "numpy>=2",
+    "packaging",
     "rapidfuzz>=3",
     "safetensors",
     "spacy>=3.8,<4",

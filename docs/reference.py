@@ -17,6 +17,7 @@ from typing import Any
 
 from commands import commands
 from docstrings import Argument, read_docstring
+from draw_pictures import alignment, attention, similarity
 from markup import escape, escape_bars
 from spacy.language import Language
 from thinc.api import Config
@@ -239,6 +240,9 @@ GENERATED: dict[str, Callable[[], str]] = {
     "components": components,
     "errors": error_codes,
     "measurements": measurements,
+    "picture of an alignment": alignment,
+    "picture of attention": attention,
+    "picture of similarity": similarity,
     "public names": public_names,
     "recipes": recipes,
     "scorers": scorers,

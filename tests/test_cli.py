@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,15 +20,14 @@ from typer.testing import CliRunner
 
 from trf_bridge.cli import COMMANDS
 from trf_bridge.cli._shared import (
-    check_output,
     find_pipeline,
     load_pipeline,
     progress,
     read_lines,
-    replacing_file,
     steps,
     with_errors,
 )
+from trf_bridge.cli.outputs import check_output, made_folder, replacing_file
 
 TEXT = "Anna saw Berlin. It rained."
 
@@ -113,6 +113,19 @@ def test_error_with_a_code_is_shown_as_it_is(message: str) -> None:
     assert (result.exit_code, result.stderr) == (1, message + "\n")
 
 
+def test_warning_is_one_line() -> None:
+    def warn(name: Annotated[str, typer.Option()] = "x") -> None:
+        warnings.warn("[TB101] two\nlines", stacklevel=1)
+        warnings.warn("no code", stacklevel=1)
+
+    app = typer.Typer(add_completion=False)
+    app.command()(with_errors(warn))
+    before = warnings.showwarning
+    result = CliRunner().invoke(app, ["--name", "y"])
+    assert result.stderr == "[TB101] two lines\nUserWarning: no code\n"
+    assert warnings.showwarning is before
+
+
 def test_verbose_lets_the_error_through() -> None:
     error = KeyError("label")
     result = CliRunner().invoke(failing_app(error), ["--verbose"])
@@ -140,7 +153,7 @@ def test_output_is_replaced_only_when_told_to(tmp_path: Path) -> None:
 def test_folder_of_other_things_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("x")
     with pytest.raises(ValueError, match=r"TB041.*no saved pipeline"):
-        check_output(tmp_path, force=True)
+        check_output(tmp_path, force=True, folder=True)
 
 
 def test_dangling_link_is_something_that_exists(tmp_path: Path) -> None:
@@ -168,6 +181,30 @@ def test_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         fail()
     assert path.read_text() == "one"
     assert [file.name for file in path.parent.iterdir()] == ["page.html"]
+
+
+def test_folders_that_were_made_for_nothing_are_removed(tmp_path: Path) -> None:
+    def fail(path: Path) -> None:
+        with made_folder(path):
+            assert path.is_dir()
+            raise OSError("the disk is full")
+
+    (tmp_path / "there").mkdir()
+    for name in ("a/b/c", "there", "there/d"):
+        with pytest.raises(OSError, match="full"):
+            fail(tmp_path / name)
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+def test_file_is_no_folder_to_write_into(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "file" / "out", tmp_path / "file" / "a" / "b"):
+        with pytest.raises(ValueError, match=r"TB041.*file exists already.*no folder"):
+            check_output(path, force=True, folder=True)
+    with pytest.raises(ValueError, match=r"TB041.*is a folder"):
+        check_output(tmp_path / "empty", force=True)
+    check_output(tmp_path / "empty", force=True, folder=True)
 
 
 def test_lines_are_read_without_marks_and_ends(tmp_path: Path) -> None:
@@ -300,7 +337,19 @@ def test_init_that_fails_writes_nothing(
     checkpoint: Callable[[str], Path], tmp_path: Path, arguments: list[str], code: str
 ) -> None:
     name, *options = [argument.format(bert=checkpoint("bert")) for argument in arguments]
-    assert code in refused("init", name, tmp_path / "out", *options)
+    assert code in refused("init", name, tmp_path / "new" / "out", *options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_init_that_fails_while_saving_leaves_no_folder(
+    checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Language, path: Path) -> None:
+        (path / "half.cfg").write_text("x")
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(Language, "to_disk", fail)
+    assert "TB040" in refused("init", checkpoint("bert"), tmp_path / "new" / "out")
     assert list(tmp_path.iterdir()) == []
 
 

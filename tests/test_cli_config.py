@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import pytest
 import spacy
 import srsly
 from command_line import refused, run, trf
+from spacy.kb import InMemoryLookupKB
 from spacy.language import Language
 from spacy.tokens import DocBin, Span
-from test_train_cli import make_doc
+from test_train_cli import CITIES, NAMES, make_doc
 from thinc.api import Config
 
 from trf_bridge.cli.training import HEADS, make_config, write_config
@@ -30,12 +32,13 @@ SCORES = {
     "spancat_singlelabel": "spans_sc_f",
     "textcat": "cats_score",
     "textcat_multilabel": "cats_score",
+    "entity_linker": "nel_micro_f",
 }
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with train.spacy and dev.spacy, which have something for each head."""
+    """A folder with train.spacy, dev.spacy and kb, which have something for each head."""
     folder, nlp, rng = tmp_path_factory.mktemp("data"), spacy.blank("en"), random.Random(0)
     for name, n in [("train", 24), ("dev", 8)]:
         docs = [make_doc(nlp, rng) for _ in range(n)]
@@ -45,7 +48,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 token.pos_ = "VERB" if token.tag_ == "VBD" else "PROPN"
                 token.set_morph("Tense=Past" if token.tag_ == "VBD" else "Number=Sing")
             doc.spans["sc"] = [Span(doc, e.start, e.end, e.label_) for e in doc.ents]
+            doc.ents = [Span(doc, e.start, e.end, e.label_, kb_id=e.label_) for e in doc.ents]
         DocBin(docs=docs).to_disk(folder / f"{name}.spacy")
+    kb = InMemoryLookupKB(nlp.vocab, entity_vector_length=4)
+    kb.set_entities(["PERSON", "GPE"], [1, 1], [[1.0, 0, 0, 0], [0, 1.0, 0, 0]])
+    for alias in (*NAMES, *CITIES):
+        kb.add_alias(alias, ["PERSON", "GPE"], [0.5, 0.5])
+    kb.to_disk(folder / "kb")
     return folder
 
 
@@ -64,10 +73,15 @@ def print_config(folder: Path, *options: object) -> Path:
     return file
 
 
+def paths(config: Path, data: Path) -> list[object]:
+    """Options for the files that a config names in its first line of usage."""
+    named = re.findall(r"--paths\.(\w+) (\S+)", config.read_text(encoding="utf8"))
+    return [part for name, file in named for part in (f"--paths.{name}", data / file)]
+
+
 def check(config: Path, data: Path, *options: object) -> str:
     """Run a command of spaCy's on a config and the data."""
-    paths = ["--paths.train", data / "train.spacy", "--paths.dev", data / "dev.spacy"]
-    result = run(*options, config, *paths)
+    result = run(*options, config, *paths(config, data))
     assert result.exit_code == 0, result.output + repr(result.exception)
     output: str = result.output
     return output
@@ -76,8 +90,7 @@ def check(config: Path, data: Path, *options: object) -> str:
 def train(config: Path, data: Path, output: Path, *overrides: object) -> Language:
     """Train for four steps and load the last pipeline."""
     steps = ["--training.max_steps", 4, "--training.eval_frequency", 2]
-    paths = ["--paths.train", data / "train.spacy", "--paths.dev", data / "dev.spacy"]
-    result = run("train", config, "--output", output, *steps, *paths, *overrides)
+    result = run("train", config, "--output", output, *steps, *paths(config, data), *overrides)
     assert result.exit_code == 0, result.output + repr(result.exception)
     return spacy.load(output / "model-last")
 
@@ -123,11 +136,27 @@ def test_every_head_trains_at_once(
     assert set(listeners) == {name for name, _ in HEADS.values()}
 
 
+def test_entity_linker_asks_for_a_knowledge_base(
+    checkpoint: Callable[[str], Path], data: Path, tmp_path: Path
+) -> None:
+    """It comes after what finds the entities, whatever the order; alone it trains all the same."""
+    config = print_config(tmp_path, "-p", "entity_linker,ner", "-t", checkpoint("bert"))
+    read = Config().from_disk(config)
+    assert read["nlp"]["pipeline"][-2:] == ["ner", "entity_linker"]
+    assert read["paths"]["kb"] is None
+    config = print_config(tmp_path, "-p", "entity_linker", "-t", checkpoint("bert"))
+    assert "valid" in check(config, data, "debug", "config")
+    nlp = train(config, data, tmp_path / "trained")
+    assert nlp.meta["performance"]["nel_micro_f"] > 0
+    assert set(nlp.get_pipe("entity_linker").kb.get_entity_strings()) == {"PERSON", "GPE"}
+    assert "kb" not in Config().from_disk(print_config(tmp_path, "-p", "ner", "-t", "a/b"))["paths"]
+
+
 def test_it_learns(checkpoint: Callable[[str], Path], data: Path, tmp_path: Path) -> None:
     config = print_config(tmp_path, "-p", "textcat,ner", "-t", checkpoint("bert"))
     rate = ["--training.optimizer.learn_rate.initial_rate", 0.01]
     rate += ["--training.optimizer.learn_rate.warmup_steps", 5]
-    nlp = train(config, data, tmp_path / "trained", *rate, "--training.max_steps", 60)
+    nlp = train(config, data, tmp_path / "trained", *rate, "--training.max_steps", 100)
     assert nlp.meta["performance"]["ents_f"] > 0.8
     assert nlp.meta["performance"]["cats_score"] > 0.8
 
@@ -170,6 +199,11 @@ def test_transformer_of_a_pipeline_is_sourced(tmp_path: Path) -> None:
     assert make_config(["tagger"], str(folder), lang="en")["nlp"]["lang"] == "en"
 
 
+def test_components_go_by_both_of_their_names() -> None:
+    assert make_config(["trf_textcat"], "a/b") == make_config(["textcat"], "a/b")
+    assert list(make_config(["ner", "ner"], "a/b")["components"])[3:] == ["ner"]
+
+
 def test_blocks_stand_with_their_inner_blocks(tmp_path: Path) -> None:
     config = make_config(["parser", "textcat"], "owner/name")
     text = write_config(config)
@@ -191,6 +225,7 @@ def test_blocks_stand_with_their_inner_blocks(tmp_path: Path) -> None:
         (["--pipeline", ",", "--trf", "owner/name"], "TB008"),
         (["--pipeline", "ner", "--trf", "owner/name", "--optimize", "speed"], "TB008"),
         (["--pipeline", "ner", "--trf", "{folder}"], "TB044"),
+        (["--pipeline", "ner", "--trf", "./no_such_folder"], "TB044"),
         (["--pipeline", "ner", "--trf", "{folder}/plain"], "TB043"),
     ],
 )

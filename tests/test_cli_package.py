@@ -143,8 +143,8 @@ def test_recipe_that_fails_writes_nothing(
 ) -> None:
     recipe.write_text(recipe.read_text(encoding="utf8").replace(*change), encoding="utf8")
     out = tmp_path / "dist"
-    assert code in refused("package", recipe, out, "--cache", tmp_path / "cache")
-    assert not out.exists() or list(out.iterdir()) == []
+    assert code in refused("package", recipe, out / "deep", "--cache", tmp_path / "cache")
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(
@@ -156,10 +156,44 @@ def test_what_is_no_pipeline_is_refused(tmp_path: Path, name: str, code: str) ->
     assert not (tmp_path / "dist").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "code", "names"),
+    [
+        (["--name", "not a name"], "TB048", "not a name"),
+        (["--name", "_name"], "TB048", "_name"),
+        (["--version", "one"], "TB048", "one"),
+        (["--code", "missing.py"], "TB044", "missing.py"),
+    ],
+)
+def test_options_that_spacy_would_refuse_are_one_line(
+    source: Path, tmp_path: Path, options: list[str], code: str, names: str
+) -> None:
+    line = refused("package", source, tmp_path / "dist", *options)
+    assert code in line
+    assert names in line
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_failure_of_spacy_package_is_one_line(source: Path, tmp_path: Path) -> None:
-    line = refused("package", source, tmp_path / "dist", "--name", "not a name")
+    (tmp_path / "broken.py").write_text("import no_such_module_at_all\n")
+    line = refused("package", source, tmp_path / "dist" / "deep", "--code", tmp_path / "broken.py")
     assert "TB048" in line
-    assert list((tmp_path / "dist").iterdir()) == []
+    assert "no_such_module_at_all" in line
+    assert not (tmp_path / "dist").exists()
+
+
+def test_output_that_can_be_no_folder(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert "TB041" in refused("package", source, out)
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_recipe_that_is_not_utf8(tmp_path: Path) -> None:
+    (tmp_path / "en_tiny.cfg").write_bytes("[pipeline]\nauthor = grün".encode("latin1"))
+    line = refused("package", tmp_path / "en_tiny.cfg", tmp_path / "dist")
+    assert "TB042" in line
+    assert "line 2" in line
 
 
 def test_other_numbers_after_saving_are_refused(source: Path) -> None:

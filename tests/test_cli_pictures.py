@@ -147,6 +147,34 @@ def test_a_file_that_is_there_is_kept(saved, tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_page_goes_into_no_folder_and_below_no_file(saved, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for name in ("view", "compare"):
+        args = [saved / "bert"] * (name == "compare")
+        for output in (tmp_path, tmp_path / "file" / "page.html"):
+            message = fail(name, saved / "bert", *args, TEXT, "--force", "--output", output)
+            assert "[TB041]" in message
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("command", ["view", "compare"])
+def test_a_page_that_fails_leaves_nothing(saved, tmp_path, monkeypatch, command):
+    def fail_to_write(*args, **kwargs):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("pathlib.Path.write_text", fail_to_write)
+    args = [saved / "bert"] * (command == "compare")
+    result = run(command, saved / "bert", *args, TEXT, "-o", tmp_path / "a" / "b" / "page.html")
+    assert result.exit_code == 1
+    assert "[TB040]" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_layers_are_for_attention(saved):
+    assert "[TB049]" in fail("view", saved / "bert", TEXT, "--layer", "0")
+    assert "[TB049]" in fail("view", saved / "bert", TEXT, "--head", 1, "--style", "similarity")
+
+
 def test_a_port_in_use(saved):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -157,7 +185,7 @@ def test_a_port_in_use(saved):
             message = fail(name, saved / "bert", *args, TEXT, "--serve", port)
             assert "[TB054]" in message
             assert str(port) in message
-    with pytest.raises(ValueError, match=r"TB054.*70000"):
+    with pytest.raises(ValueError, match=r"TB054.*70000: ports go from 0 to 65535\. Give"):
         open_server(70000)
 
 
@@ -270,7 +298,10 @@ def test_boundary_pieces_make_heads_alike(saved):
 def test_compare_of_no_tokens(saved):
     result = run("compare", saved / "bert", saved / "roberta", "")
     assert result.exit_code == 0
-    assert "over 0 tokens" in result.stdout
+    assert "Tokens: 0." in result.stdout
+    found = json.loads(run("compare", saved / "bert", saved / "roberta", "", "--json").stdout)
+    assert found["tokens"] == []
+    assert found["comparisons"][0]["layers"] == []
 
 
 def test_compare_needs_two(saved):

@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy
 import pytest
 import spacy
 import typer
@@ -26,6 +27,8 @@ from thinc.api import Config
 
 import trf_bridge
 from trf_bridge import errors
+from trf_bridge.align import align
+from trf_bridge.pipes.records import get_alignment, get_wordpieces, token_spans
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -33,13 +36,12 @@ PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md"
 PAGES += sorted(DOCS.glob("*.md"))
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 
-# Page -> blocks that are not run. Whoever adds one has to say so here, too.
-NOT_RUN = {"docs/installation.md": 1, "docs/from_spacy_transformers.md": 2}
-MARK = "# not run: "
-
 # What the blocks find in their working directory, in the place of a package or a name on the hub.
 PIPELINES = {"en_trf_bert": "bert"}
 CHECKPOINTS = {"distilbert/distilbert-base-uncased": "bert"}
+# A pipeline of spacy-transformers, which can't be installed together with this package.
+OLD = "my_old_pipeline"
+LISTENER = "trf_bridge.Tok2VecListener.v1"
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,33 @@ def working_directory(
     monkeypatch.chdir(tmp_path)
     # `make demo` installs a package of this name, which spaCy would prefer to the folder.
     monkeypatch.setattr(spacy.util, "is_package", lambda name: False)
+    load = spacy.load
+    old = old_pipeline(checkpoint("bert"))
+    monkeypatch.setattr(
+        spacy, "load", lambda name, **options: old if name == OLD else load(name, **options)
+    )
     return tmp_path
+
+
+def old_pipeline(checkpoint: Path) -> Any:
+    """What stands for a pipeline of spacy-transformers 1.4: the model and the tokenizer of
+    transformers, where that has them."""
+    from transformers import AutoModel, AutoTokenizer
+
+    model = types.SimpleNamespace(
+        transformer=AutoModel.from_pretrained(checkpoint),
+        tokenizer=AutoTokenizer.from_pretrained(checkpoint),
+    )
+    return types.SimpleNamespace(
+        get_pipe={"transformer": types.SimpleNamespace(model=model)}.__getitem__
+    )
+
+
+@pytest.fixture
+def cpu() -> Iterator[None]:
+    """A block may ask for the GPU; what comes after is on the CPU again."""
+    yield
+    spacy.require_cpu()
 
 
 @pytest.fixture
@@ -99,12 +127,13 @@ WITH_PYTHON = [page for page in PAGES if python_blocks(page)]
 
 @pytest.mark.filterwarnings("ignore:.*W109")
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=[IDS[PAGES.index(p)] for p in WITH_PYTHON])
-def test_python_blocks_run(page: Path, working_directory: Path, namespace: dict[str, Any]) -> None:
+def test_python_blocks_run(
+    page: Path, working_directory: Path, namespace: dict[str, Any], cpu: None
+) -> None:
     for block in python_blocks(page):
-        if not block.text.startswith(MARK):
-            # Empty lines above, so that a traceback shows the line of the page.
-            code = compile("\n" * block.line + block.text, str(page), "exec")
-            exec(code, namespace)
+        # Empty lines above, so that a traceback shows the line of the page.
+        code = compile("\n" * block.line + block.text, str(page), "exec")
+        exec(code, namespace)
 
 
 def test_pages_have_blocks_to_run() -> None:
@@ -117,15 +146,6 @@ def test_pages_have_blocks_to_run() -> None:
         *["bash", "console", "ini", "text", "{include} ../CHANGELOG.md"],
         *["{include} ../CONTRIBUTING.md", "{toctree}"],
     }
-
-
-def test_blocks_that_are_not_run_are_counted() -> None:
-    counts = {}
-    for name, page in zip(IDS, PAGES, strict=True):
-        marked = [block for block in python_blocks(page) if block.text.startswith(MARK)]
-        if marked:
-            counts[name] = len(marked)
-    assert counts == NOT_RUN
 
 
 def test_a_block_that_fails_shows_its_line(tmp_path: Path) -> None:
@@ -278,6 +298,16 @@ def test_every_code_is_there_with_its_message() -> None:
     assert text.index("## Errors") < text.index("## Warnings") < text.index("### TB101")
 
 
+def test_what_a_checkpoint_of_an_old_pipeline_computes(
+    working_directory: Path, namespace: dict[str, Any], pipeline: Callable[..., Language]
+) -> None:
+    """The blocks of the page carry the weights over."""
+    for block in python_blocks(DOCS / "from_spacy_transformers.md"):
+        exec(block.text, namespace)
+    text = "Anna saw Berlin."
+    numpy.testing.assert_array_equal(namespace["nlp"](text).tensor, pipeline("bert")(text).tensor)
+
+
 def test_every_recipe_is_there() -> None:
     recipes = sorted(path.stem for path in (ROOT / "packaging" / "recipes").glob("*.cfg"))
     assert list(rows_of(generated("recipes"))) == recipes
@@ -322,6 +352,46 @@ def test_attributes_are_those_that_are_installed() -> None:
     text = (DOCS / "attributes.md").read_text(encoding="utf8")
     installed = {name for name in Underscore.doc_extensions if name.startswith("trf_")}
     assert set(re.findall(r"`doc\._\.(trf_\w+)`", text)) == installed
+
+
+def test_names_in_the_table_of_the_peer_are_there() -> None:
+    """The second column of the page on spacy-transformers, against the code."""
+    trf_bridge.install_extensions()
+    page = (DOCS / "from_spacy_transformers.md").read_text(encoding="utf8")
+    rows = re.findall(r"^\| (?!spacy-transformers|---).*? \| (.*?) \| .*\|$", page, re.M)
+    assert len(rows) > 25
+    fields = {
+        *inspect.signature(trf_bridge.TransformerModel).parameters,
+        *inspect.signature(ours("spacy_architectures")[LISTENER]).parameters,
+        *Language.get_factory_meta("trf_wordpiecer").default_config,
+    }
+    for name in re.findall(r"`([^`]+)`", " ".join(rows)):
+        if name.startswith("trf_bridge."):
+            assert name in ours("spacy_architectures")
+        elif name.startswith("doc._."):
+            assert name.removeprefix("doc._.") in Underscore.doc_extensions
+        elif name.startswith("doc."):
+            assert hasattr(spacy.tokens.Doc, name.removeprefix("doc."))
+        else:
+            known = {*fields, *ours("spacy_factories"), "@misc"}
+            assert name.partition(" = ")[0] in known, name
+
+
+def test_plans_are_those_of_the_command() -> None:
+    from trf_bridge.cli.training import PLANS
+
+    text = (DOCS / "training.md").read_text(encoding="utf8")
+    (header,) = re.findall(r"^\| \| (.*) \|\n\|---", text, re.M)
+    names = re.findall(r"`(\w+)`", header)
+    assert set(names) == set(PLANS)
+    rows = re.findall(r"^\| (?:the tr|of its|training|or after|the score).*", text, re.M)
+    for place, name in enumerate(names, 2):
+        cells = [row.split(" | ")[place - 1].rstrip(" |") for row in rows]
+        plan = PLANS[name]
+        assert f'"{plan.model.get("precision", "fp32")}"' in cells[0]
+        assert f"`freeze = {json.dumps(plan.model.get('freeze', 'none'))}`" in cells[1]
+        numbers = [int(re.sub(r"\D", "", cell)) for cell in cells[2:]]
+        assert numbers == [plan.steps, plan.patience, plan.eval_frequency]
 
 
 # Commands
@@ -418,3 +488,38 @@ def test_picture_has_the_weights_of_the_text() -> None:
     assert re.findall(r">(1|1/2|1/5 each)<", text) == [
         *["1", "1/2", "1/2", "1", "1", "1", "1", "1/5 each", "1/5 each"]
     ]
+
+
+def test_pictures_show_what_a_pipeline_makes_of_the_texts() -> None:
+    """What was recorded is what the package of today makes of the same wordpieces and states."""
+    drawing = importlib.import_module("draw_pictures")
+    docs = drawing.read()
+    assert [doc.text for doc in docs] == drawing.TEXTS
+    for doc in docs:
+        assert [token.text for token in spacy.blank("en")(doc.text)] == [t.text for t in doc]
+        wordpieces, links = get_wordpieces(doc), get_alignment(doc)
+        assert align([doc.text], [token_spans(doc)], [wordpieces]).tolist() == links.tolist()
+        expected = numpy.zeros_like(doc.tensor)
+        tokens = numpy.repeat(numpy.arange(len(doc)), links.lengths)
+        states = doc._.trf_last_hidden_state[links.rows] * links.weights[:, None]
+        numpy.add.at(expected, tokens, states)
+        numpy.testing.assert_allclose(doc.tensor, expected, atol=1e-5)
+        (text,) = doc._.trf_all_attentions
+        numpy.testing.assert_allclose(text.sum(axis=-1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("part", "kind", "words"),
+    [
+        ("picture of an alignment", "alignment", ["isn", "[CLS]", "1/5"]),
+        ("picture of attention", "attention", ["shares", "[CLS]"]),
+        ("picture of similarity", "similarity", ["shares", "delicious"]),
+    ],
+)
+def test_pictures_are_drawn_into_the_page(part: str, kind: str, words: list[str]) -> None:
+    text = generated(part)
+    assert text.startswith('```{raw} html\n<div class="trf-render"')
+    assert text.endswith("\n```")
+    assert text.count("```") == 2
+    assert f'data-kind="{kind}"' in text
+    assert all(word in text for word in words)

@@ -17,6 +17,7 @@ from spacy.tokens import Doc
 import trf_bridge
 from trf_bridge.pictures import html
 from trf_bridge.pictures.alignment import read_alignment
+from trf_bridge.pictures.attention import count_cells, read_attention
 from trf_bridge.pictures.similarity import token_similarity
 
 TEXT = "Apple shares rose unhappily. Don't the apples in Straße isn't 👍🏽 sleep?"
@@ -274,9 +275,18 @@ def test_direction_is_that_of_the_language_where_there_are_no_letters(pipeline):
 
 def test_white_space_is_made_visible():
     assert html.visible(" \n\t") == "␣↵⇥"
-    assert html.visible("\u200b") == "\u200b"
+    assert html.visible("\u200b") == "U+200B"
+    assert html.visible("\u200d\x1b") == "U+200DU+001B"
+    assert html.visible("a\u200d") == "a\u200d"
     assert html.visible("\u2003") == "U+2003"
     assert html.visible(" a") == " a"
+
+
+@pytest.mark.parametrize("style", ["alignment", "attention", "similarity"])
+def test_a_text_without_tokens_says_so(nlp, style):
+    page = trf_bridge.render(nlp(""), style=style, page=True)
+    expected = {"similarity": "0 by 0 tokens", "attention": '"texts":[]'}
+    assert expected.get(style, "There is no text.") in page
 
 
 def test_a_notebook_shows_the_picture(nlp, monkeypatch):
@@ -332,5 +342,25 @@ def test_docs_without_a_transformer_are_refused(nlp, style, message):
 
 def test_pictures_too_large_for_a_browser_are_refused(nlp, monkeypatch):
     monkeypatch.setattr("trf_bridge.pictures.drawing.MAX_CELLS", 100)
-    with pytest.raises(ValueError, match=r"TB055.*numbers.*layers or heads"):
-        trf_bridge.render(nlp(TEXT), style="attention")
+    doc = nlp(TEXT)
+    with monkeypatch.context() as patch:
+        # It is said before any of it is computed: a long text would take all memory.
+        patch.setattr("trf_bridge.pictures.drawing.read_attention", None)
+        with pytest.raises(ValueError, match=r"TB055.*numbers.*layers or heads"):
+            trf_bridge.render(doc, style="attention")
+    monkeypatch.setattr("trf_bridge.pictures.drawing.MAX_MAP", len(doc) ** 2 - 1)
+    with pytest.raises(ValueError, match=r"TB055.*shorter text"):
+        trf_bridge.render(doc, style="similarity")
+    assert "trf-matrix" in trf_bridge.render([doc[:2], doc], style="similarity")
+
+
+@pytest.mark.parametrize("options", [{}, {"layers": [1]}, {"layers": [0, 1], "heads": [0]}])
+def test_cells_are_counted_without_computing_them(nlp, options):
+    for text in (TEXT, "", "A man. " * 3):
+        for obj in (nlp(text), nlp(text)[:2]):
+            texts = read_attention(obj, **options)
+            expected = sum(
+                text.by_piece.size + text.by_token().size + text.by_token(boundary=False).size
+                for text in texts
+            )
+            assert count_cells(obj, **options) == expected

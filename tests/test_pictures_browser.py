@@ -234,6 +234,22 @@ def test_right_to_left_text_runs_from_the_right(show, nlp, style):
     )
     assert lefts == sorted(lefts, reverse=True)
     assert overflow(page) <= 0
+    if style == "attention":  # so that the end is what is cut off
+        direction = "getComputedStyle(document.querySelector('button[data-text]')).direction"
+        assert page.evaluate(direction) == "rtl"
+
+
+def test_a_large_map_has_as_many_labels_as_there_is_room_for(show, nlp):
+    page = show("similarity-labels", nlp(LONG), style="similarity")
+    # Rows of pixels with ink in them, left of the cells, and the breaks between such rows.
+    breaks, height = page.evaluate(
+        "(() => {const c = document.querySelector('canvas'), w = 40;"
+        "const d = c.getContext('2d').getImageData(0, 0, w, c.height).data;"
+        "const ink = Array.from({length: c.height}, (_, y) =>"
+        "  Array.from({length: w}, (_, x) => d[4 * (y * w + x) + 3]).some((a) => a > 60));"
+        "return [ink.filter((on, y) => on && !ink[y - 1]).length, c.height]})()"
+    )
+    assert 20 < breaks < height / 8
 
 
 @pytest.mark.parametrize("style", ["alignment", "attention"])

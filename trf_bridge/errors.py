@@ -184,7 +184,8 @@ TB050 = (
 )
 TB051 = (
     "[TB051] A Doc of {n_tokens} tokens has no attentions: set output_attentions = true in "
-    "[components.trf_tok2vec.model] of the pipeline's config, and run the pipeline again."
+    "[components.trf_tok2vec.model] of the pipeline's config, and run the pipeline again; the "
+    "commands view and compare do that for one run with --output-attentions."
 )
 TB052 = "[TB052] A Doc of {n_tokens} tokens has no {what}: run a pipeline with {component} over it."
 TB053 = "[TB053] {what} takes {expected}, and it was given {got}."
@@ -193,8 +194,8 @@ TB054 = (
     "free."
 )
 TB055 = (
-    "[TB055] The picture would hold {n_cells} numbers, and a browser shows up to {most}. Choose "
-    "some of the layers or heads, or draw a Span: its sentence alone."
+    "[TB055] The picture would hold {n_cells:,} numbers, and a browser shows up to {most:,}. Draw "
+    "a shorter text, or a Span of it; of the attention, choose some layers or heads."
 )
 TB056 = (
     "[TB056] Attention can only be compared over the same tokens, and a Doc of {one} tokens was "

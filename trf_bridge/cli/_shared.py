@@ -1,4 +1,4 @@
-"""What the commands have in common: errors, output paths, text files, pipelines, progress.
+"""What the commands have in common: errors, text files, pipelines, progress.
 
 This is imported at each command of spaCy: everything heavy is imported inside the functions.
 """
@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import os
 import re
 import sys
-import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeVar, cast
 
 import typer
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+CODE = re.compile(r"\[(TB|E|W)\d+\] ")
 PIPELINE = "an installed pipeline, or the folder of a saved one"
 
 Verbose = Annotated[
@@ -47,7 +47,10 @@ def with_errors(function: Callable[..., None]) -> Callable[..., None]:
     @wraps(function)
     def run(*, verbose: bool = False, **values: Any) -> None:
         try:
-            function(**values)
+            with warnings.catch_warnings():
+                if not verbose:
+                    warnings.showwarning = _say_warning
+                function(**values)
         except (typer.Exit, typer.Abort, BrokenPipeError):  # typer's own affair
             raise
         except Exception as error:
@@ -67,6 +70,19 @@ def with_errors(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def _say_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show a warning as errors are shown: without the line of the program that gave it."""
+    text = " ".join(str(message).split())
+    say(text if CODE.match(text) else f"{category.__name__}: {text}", style="warn")
+
+
 def describe(error: Exception) -> str:
     """Put an error into one line.
 
@@ -74,7 +90,7 @@ def describe(error: Exception) -> str:
     RETURNS (str): Its own message where it has a code, of ours or of spaCy; else TB040.
     """
     message = " ".join(str(error).split())
-    if re.match(r"\[(TB|E|W)\d+\] ", message):
+    if CODE.match(message):
         return message
     return errors.TB040.format(error=type(error).__name__, reason=message or "none")
 
@@ -89,50 +105,6 @@ def say(message: str, *, style: str = "info") -> None:
 
     printer = Printer(pretty=sys.stderr.isatty(), no_print=True)
     typer.echo(getattr(printer, style)(message), err=True)
-
-
-def check_output(path: Path, *, force: bool) -> None:
-    """Refuse to replace a file or folder, before any work is done.
-
-    path (Path): Where the output is to be.
-    force (bool): Whether it may be replaced. A folder that holds something other than a saved
-        pipeline is not replaced in any case.
-    RAISES (ValueError): TB041.
-    """
-    if not os.path.lexists(path):
-        return
-    if not force:
-        raise ValueError(
-            errors.TB041.format(path=path, advice="Give another path, or --force to replace it.")
-        )
-    if path.is_dir() and any(path.iterdir()) and not is_pipeline(path):
-        advice = "It is no saved pipeline, so --force doesn't replace it: give another path."
-        raise ValueError(errors.TB041.format(path=path, advice=advice))
-
-
-@contextlib.contextmanager
-def replacing_file(path: Path) -> Iterator[Path]:
-    """Write a file beside its place, and move it there when everything has been written.
-
-    path (Path): The file to write, there already or not; its folder is made.
-    YIELDS (Path): An empty file to write to.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(descriptor)
-    staged = Path(name)
-    try:
-        yield staged
-        staged.chmod(0o666 & ~_umask())  # a temporary file is readable to its owner alone
-        staged.replace(path)
-    finally:
-        staged.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def read_lines(path: Path) -> Iterator[str]:

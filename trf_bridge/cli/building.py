@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from .. import errors
-from ._shared import check_output
+from ._shared import check_file
 from .fetching import Checkpoint, fetch, last_line, sha256_of
+from .outputs import check_folder, check_output, made_folder
 from .recipes import WEIGHTS, Recipe, load_recipe
 
 SAMPLE = "Laced with dreams, dripping in reality."
@@ -35,14 +37,13 @@ def build_recipe(
     step (callable): Told what is done next, three times.
     RETURNS (Path): The wheel.
     RAISES (ValueError, TypeError): TB041, TB045, TB046, TB047, TB048; what `from_pretrained`
-        raises. Then nothing is left in `out`.
+        raises. Then `out` is as it was, there or not.
     """
     recipe = load_recipe(path)
+    check_folder(out)
     target = out / recipe.wheel_name
     check_output(target, force=force)
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.resolve(), prefix=".build-") as folder:
-        work = Path(folder)
+    with made_folder(out), _build_folder(out) as work:
         step(f"Fetching {recipe.checkpoint}")
         checkpoint = fetch(recipe, cache or work / "downloads", work / "files")
         step(f"Making the pipeline {recipe.package_name}")
@@ -64,18 +65,50 @@ def build_pipeline(
     force (bool): Replace a wheel that is there already.
     step (callable): Told what is done next, once.
     RETURNS (Path): The wheel.
-    RAISES (ValueError): TB041, TB048. Then nothing is left in `out`.
+    RAISES (ValueError): TB041, TB044, TB048. Then `out` is as it was, there or not.
     """
+    check_options(options)
+    check_folder(out)
     target = out / _wheel_name(pipeline, options)
     check_output(target, force=force)
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.resolve(), prefix=".build-") as folder:
+    with made_folder(out), _build_folder(out) as work:
         step(f"Building {target.name}")
-        wheel = make_wheel(pipeline, Path(folder), options)
+        wheel = make_wheel(pipeline, work, options)
         target = out / wheel.name
         check_output(target, force=force)
         os.replace(wheel, target)
     return target
+
+
+@contextlib.contextmanager
+def _build_folder(out: Path) -> Iterator[Path]:
+    """A folder to build in, on the same disk as the output."""
+    with tempfile.TemporaryDirectory(dir=out.resolve(), prefix=".build-") as folder:
+        yield Path(folder)
+
+
+def check_options(options: Sequence[str]) -> None:
+    """See that a package can be called as it is to be, and that its code is there.
+
+    What `spacy package` and pip say otherwise is long, and ends with a link.
+
+    options (sequence of str): Options of `spacy package`, each with its value.
+    RAISES (ValueError): TB044, TB048.
+    """
+    from packaging.version import InvalidVersion, Version
+
+    given = dict(zip(options[::2], options[1::2], strict=True))
+    name = given.get("--name", "name")
+    if not re.fullmatch(r"[A-Za-z](\w*[A-Za-z0-9])?", name, re.ASCII):
+        reason = f"'{name}' can't be imported; a name has letters, digits and underscores (a_name2)"
+        raise ValueError(errors.TB048.format(reason=reason))
+    try:
+        Version(given.get("--version", "0"))
+    except InvalidVersion:
+        reason = f"'{given['--version']}' is no version; give one such as 1.0.0"
+        raise ValueError(errors.TB048.format(reason=reason)) from None
+    for file in filter(None, given.get("--code", "").split(",")):
+        check_file(Path(file))
 
 
 def make_pipeline(recipe: Recipe, checkpoint: Checkpoint, path: Path) -> None:

@@ -10,6 +10,7 @@ import typer
 from .. import errors
 from ._shared import Force, Json, steps
 from .running import load_transformer, run_over
+from .tables import make_table
 from .view import Output, OutputAttentions, PageTheme, Serve, Theme, put_out, start_output
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ..types import Array
 
 DIGITS = 6
-MAX_COLUMN = 100
 
 
 def command(
@@ -69,19 +69,22 @@ def command(
             (i, j): compare_attention(docs[i], docs[j], boundary=boundary)
             for i, j in combinations(range(len(docs)), 2)
         }
+        page = ""
+        if output is not None or server is not None:  # before anything is printed: it can fail
+            page = draw(pipelines, docs, pairs, boundary=boundary, theme=theme)
         if json:
             import srsly
 
             typer.echo(srsly.json_dumps(as_json(pipelines, docs, pairs, boundary=boundary)))
         else:
             typer.echo(as_tables(pipelines, docs, pairs, boundary=boundary))
-        if output is not None or server is not None:
-            put_out(draw(pipelines, docs, pairs, boundary=boundary, theme=theme), output, server)
+        if page:
+            put_out(page, output, server)
 
 
 def _read(pipelines: list[str], text: str, *, output_attentions: bool) -> list[Doc]:
     """One Doc by each pipeline, of the tokens of the first; no more than one is in memory."""
-    from ..pictures.attention import read_attention
+    from ..pictures.drawing import check_attention
 
     docs: list[Doc] = []
     with steps(len(pipelines)) as step:
@@ -89,7 +92,7 @@ def _read(pipelines: list[str], text: str, *, output_attentions: bool) -> list[D
             step(f"Reading the text with {name}")
             nlp = load_transformer(name, output_attentions=output_attentions)
             docs.append(run_over(nlp, docs[0]) if docs else nlp(text))
-            read_attention(docs[-1])  # says now what is missing
+            check_attention(docs[-1])  # says now what is missing, or too much
     return docs
 
 
@@ -194,28 +197,23 @@ def draw(
 
 
 def _token_table(names: list[str], docs: list[Doc], *, boundary: bool) -> str:
-    from wasabi.tables import table
-
     from ..pictures.comparing import mean_attention
 
     means = [mean_attention(doc, boundary=boundary) for doc in docs]
     rows = [
-        (token.i, _one_line(token.text), *(_most(docs[0], mean[token.i]) for mean in means))
+        [str(token.i), token.text, *(_most(docs[0], mean[token.i]) for mean in means)]
         for token in docs[0]
     ]
     title = "What each token looks at most, as a mean over layers and heads:"
-    found: str = table(rows, header=("#", "token", *names), divider=True, max_col=MAX_COLUMN)
-    return f"{title}\n{found}"
+    return f"{title}\n\n{make_table(['#', 'token', *names], rows, right=[0])}\n"
 
 
 def _most(doc: Doc, row: Array) -> str:
     best = int(row.argmax())
-    return f"{_one_line(doc[best].text)} {row[best]:.2f}" if row[best] else "-"
+    return f"{doc[best].text} {row[best]:.2f}" if row[best] else "-"
 
 
 def _head_table(one: str, other: str, comparison: Comparison) -> str:
-    from wasabi.tables import table
-
     from ..pictures.comparing import mean_best
 
     n_layers, n_heads = comparison.overlap.shape[:2]
@@ -224,19 +222,15 @@ def _head_table(one: str, other: str, comparison: Comparison) -> str:
     for layer in range(n_layers):
         of_layer = matches[layer * n_heads : (layer + 1) * n_heads]
         cells = [f"{m.overlap:.2f} {m.other_layer}.{m.other_head}" for m in of_layer]
-        rows.append((layer, *cells))
+        rows.append([str(layer), *cells])
     there, back = mean_best(comparison), mean_best(comparison.transposed())
     title = (
-        f"{one} and {other}, over {comparison.n_tokens} tokens. Mean overlap of a head with the "
-        f"one most like it: {there:.3f}, and back {back:.3f}.\n"
+        f"{one} and {other}. Tokens: {comparison.n_tokens}. Mean overlap of a head with the one "
+        f"most like it: {there:.3f}, and back {back:.3f}.\n"
         f"For each layer and head of {one}, the overlap, and layer.head of {other}:"
     )
-    header = ("layer", *(f"head {head}" for head in range(n_heads)))
-    return f"{title}\n{table(rows, header=header, divider=True, max_col=MAX_COLUMN)}"
-
-
-def _one_line(text: str) -> str:
-    return text if text.strip() and text.isprintable() else repr(text)
+    header = ["layer", *(f"head {head}" for head in range(n_heads))]
+    return f"{title}\n\n{make_table(header, rows)}"
 
 
 def _rounded(values: Array) -> Any:

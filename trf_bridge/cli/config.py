@@ -15,7 +15,7 @@ def command(
             "-p",
             help="Comma-separated names of what to train: textcat, textcat_multilabel, tagger, "
             "morphologizer, trainable_lemmatizer, parser, senter, ner, span_finder, spancat, "
-            "spancat_singlelabel.",
+            "spancat_singlelabel, entity_linker.",
         ),
     ],
     trf: Annotated[
@@ -32,8 +32,9 @@ def command(
         typer.Option(
             "--optimize",
             "-o",
-            help='"efficiency" computes in bf16, leaves the embeddings as they are and trains for '
-            'at most 5,000 steps; "accuracy" trains everything in fp32, for at most 20,000.',
+            help='"efficiency": the transformer computes in 16 bits (bf16), its embeddings are not '
+            'trained, and training ends after at most 5,000 steps. "accuracy": it computes in 32 '
+            "bits, all of it is trained, and training may go on for 20,000.",
         ),
     ] = "efficiency",
     lang: Annotated[
@@ -49,8 +50,9 @@ def command(
     """Print a complete config for spacy train.
 
     It is the counterpart of spacy init config; the data is named when training. The transformer of
-    a pipeline computes and is frozen as it was saved, whatever is optimized for. A processor that
-    has no instructions for bf16 is faster with precision = "fp32".
+    a pipeline computes and is frozen as it was saved: there, --optimize only changes for how long
+    it is trained. A processor without instructions for bf16 is faster with precision = "fp32".
+    entity_linker needs a knowledge base, saved with its to_disk: name it with --paths.kb.
 
     \b
     Example:
@@ -58,17 +60,22 @@ def command(
       python -m spacy train config.cfg --output trained \\
         --paths.train train.spacy --paths.dev dev.spacy
     """
-    from .training import make_config, write_config
+    from .training import make_config, paths_of, write_config
 
     heads = [name.strip() for name in pipeline.split(",") if name.strip()]
     config = make_config(heads, trf, optimize=optimize, lang=lang)
-    typer.echo(_header(heads, trf, optimize) + write_config(config), nl=False)
+    text = _header(heads, trf, optimize, paths_of(heads)) + write_config(config)
+    typer.echo(text, nl=False)
 
 
-def _header(heads: list[str], trf: str, optimize: str) -> str:
+def _header(heads: list[str], trf: str, optimize: str, paths: list[str]) -> str:
+    given = " ".join(f"--paths.{path} {_example(path)}" for path in paths)
     return (
         f"# {', '.join(heads)} on {trf}, optimized for {optimize}.\n"
         "#\n"
-        "#     python -m spacy train config.cfg --output trained "
-        "--paths.train train.spacy --paths.dev dev.spacy\n\n"
+        f"#     python -m spacy train config.cfg --output trained {given}\n\n"
     )
+
+
+def _example(path: str) -> str:
+    return path if path == "kb" else f"{path}.spacy"

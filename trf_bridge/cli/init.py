@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ._shared import Force, check_output, quiet_downloads, say, steps
+from ._shared import Force, quiet_downloads, say, steps
+from .outputs import check_output, made_folder
 
 
 def command(
@@ -61,7 +62,7 @@ def command(
     Example:
       python -m spacy trf init distilbert/distilbert-base-uncased ./en_distilbert --lang en
     """
-    check_output(out, force=force)
+    check_output(out, force=force, folder=True)
     quiet_downloads()
     with steps(2) as step:
         step("Loading the checkpoint")
@@ -82,6 +83,6 @@ def command(
             trust_remote_code=trust_remote_code,
         )
         step("Saving the pipeline")
-        with replacing(out.absolute()) as folder:
+        with made_folder(out.absolute().parent), replacing(out.absolute()) as folder:
             nlp.to_disk(folder)
     say(f"Saved the pipeline to {out}: {', '.join(nlp.pipe_names)}", style="good")

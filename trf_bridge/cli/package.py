@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import errors
-from ._shared import Force, check_file, find_pipeline, quiet_downloads, say, steps
+from ._shared import Force, find_pipeline, quiet_downloads, say, steps
 
 
 def command(
@@ -54,13 +54,13 @@ def command(
     """
     from .building import build_pipeline, build_recipe
 
-    files = [str(Path(file).absolute()) for file in code.split(",")] if code else []
+    named = [file.strip() for file in (code or "").split(",")]
+    files = [str(Path(file).absolute()) for file in named if file]
     given = {"--name": name, "--version": version, "--code": ",".join(files)}
     options = [part for option, value in given.items() if value for part in (option, value)]
     quiet_downloads()
     if pipeline_or_recipe.endswith(".cfg"):
         recipe = Path(pipeline_or_recipe)
-        check_file(recipe)
         if options:
             problem = (
                 f"{', '.join(options[::2])} can't be given with a recipe, which says it itself"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import errors
+from ._shared import read_lines
 
 LICENSES = Path(__file__).resolve().parent / "licenses"
 
@@ -83,10 +84,12 @@ def load_recipe(path: Path) -> Recipe:
     path (Path): Its file, which has the name of the package and ends with ".cfg". A `license_file`
         in it is relative to its folder.
     RETURNS (Recipe): The recipe.
-    RAISES (ValueError): TB045.
+    RAISES (ValueError): TB042, TB044, TB045.
     """
     from thinc.api import Config
 
+    for _ in read_lines(path):  # says where it is not UTF-8
+        pass
     try:
         config = Config().from_disk(path)
         facts, source = dict(config["pipeline"]), dict(config["checkpoint"])

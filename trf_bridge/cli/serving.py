@@ -68,6 +68,8 @@ def open_server(port: int) -> PageServer:
     """
     try:
         return PageServer((HOST, port), PageHandler)
-    except (OSError, OverflowError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise ValueError(errors.TB054.format(host=HOST, port=port, reason=reason)) from None
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+    except OverflowError:
+        reason = "ports go from 0 to 65535"
+    raise ValueError(errors.TB054.format(host=HOST, port=port, reason=reason))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from thinc.api import Config
 
 from .. import errors
-from ._shared import PIPELINE, find_components, find_pipeline
+from ._shared import PIPELINE, find_components, find_pipeline, load_pipeline, quiet_downloads, steps
 
 TRANSFORMER = ("trf_wordpiecer", "trf_tok2vec")
 LISTENER = {"@architectures": "trf_bridge.Tok2VecListener.v1", "grad_factor": 1.0}
@@ -75,7 +76,22 @@ HEADS: dict[str, tuple[str, dict[str, Any]]] = {
         "spancat_singlelabel",
         {"model": _spans({"@layers": "Softmax.v2"}), "suggester": SUGGESTER},
     ),
+    # Trained and scored on the entities of the data; later it links those that ner or a ruler sets.
+    "entity_linker": (
+        "entity_linker",
+        {
+            "model": {"@architectures": "spacy.EntityLinker.v2", "tok2vec": LISTENER},
+            "use_gold_ents": True,
+        },
+    ),
 }
+# What needs more than the data: section of [initialize.components], and its file under [paths].
+LOADED = {
+    "entity_linker": {
+        "kb_loader": {"@misc": "spacy.KBFromFile.v1", "kb_path": "${paths.kb}"},
+    },
+}
+PATHS = {"entity_linker": "kb"}
 
 
 class Plan(NamedTuple):
@@ -103,20 +119,27 @@ def make_config(
 ) -> Config:
     """Make a complete config for `spacy train`.
 
-    The checkpoint is not looked at: nothing is loaded before training.
+    The checkpoint is not looked at, so that nothing is loaded before training; except for an entity
+    linker, whose layers are made for a width.
 
-    heads (sequence of str): Keys of HEADS.
+    heads (sequence of str): Keys of HEADS, or the names of their components.
     trf (str): A pipeline to take the transformer from (installed or a folder), or a checkpoint
         (a folder, or a name on the Hugging Face hub).
     optimize (str): Key of PLANS.
     lang (str): Code of the language; None for that of the pipeline, or "en".
     RETURNS (Config): The config, with variables for the paths.
-    RAISES (ValueError): TB008, TB043, TB044.
+    RAISES (ValueError): TB008, TB043, TB044; for an entity linker, what loading the transformer
+        raises.
     """
     from spacy.util import load_model_from_config
 
-    _check("optimize", [optimize], PLANS)
-    _check("pipeline", heads, HEADS)
+    _check("value of --optimize", [optimize], PLANS)
+    # By what the component is called in a pipeline, too.
+    asked = {name: head for head, (name, _) in HEADS.items()}
+    heads = [asked.get(name, name) for name in heads]
+    _check("component for --pipeline", heads, HEADS)
+    # It reads the entities of what stands before it.
+    heads = sorted(dict.fromkeys(heads), key=lambda head: head == "entity_linker")
     source = find_source(trf)
     names = {} if source is None else find_components(source, trf, TRANSFORMER)
     lang = lang or (_language(source) if source else "en")
@@ -126,12 +149,15 @@ def make_config(
     if source is None:
         components["trf_wordpiecer"]["trf_name"] = trf
         components["trf_tok2vec"]["model"] = _transformer(trf, PLANS[optimize])
-    for head in dict.fromkeys(heads):
+    for head in heads:
         name, block = HEADS[head]
-        components[name] = {"factory": name, **block}
+        components[name] = copy.deepcopy({"factory": name, **block})
+    if "entity_linker" in heads:
+        width = find_width(source, trf, names)
+        components["entity_linker"]["model"]["tok2vec"]["width"] = width
     config = Config(
         {
-            "paths": {"train": None, "dev": None},
+            "paths": dict.fromkeys(paths_of(heads)),
             # Of use where there is a GPU alone: torch and cupy then share its memory.
             "system": {"seed": 0, "gpu_allocator": "pytorch"},
             "nlp": {"lang": lang, "pipeline": list(components), "batch_size": 128},
@@ -140,13 +166,44 @@ def make_config(
         }
     )
     filled = load_model_from_config(config, auto_fill=True).config
+    # Only now: what is named here would have been loaded.
+    filled["initialize"]["components"].update(
+        {head: LOADED[head] for head in heads if head in LOADED}
+    )
     if source is not None:
-        # Only now: it would have been loaded.
         for factory in TRANSFORMER:
             name = names[factory]
             block = {"source": trf} if name == factory else {"source": trf, "component": name}
             filled["components"][factory] = block
     return filled
+
+
+def find_width(source: Path | None, trf: str, names: Mapping[str, str]) -> int:
+    """Ask a transformer for the width of what it gives.
+
+    source (Path): The folder of the pipeline that has it; None for a checkpoint.
+    trf (str): What the user named.
+    names (dict): What its components are called in the pipeline, by factory.
+    RETURNS (int): The width.
+    RAISES (ValueError): What loading it raises.
+    """
+    with steps(1) as step:
+        step("Loading the transformer, to see how wide it is")
+        if source is not None:
+            nlp = load_pipeline(str(source), needs=TRANSFORMER, only=True)
+        else:
+            from ..pipes.pretrained import from_pretrained
+
+            quiet_downloads()
+            nlp = from_pretrained(trf)
+        tok2vec: Any = nlp.get_pipe(names.get("trf_tok2vec", "trf_tok2vec"))
+        width: int = tok2vec.model.get_dim("nO")
+    return width
+
+
+def paths_of(heads: Sequence[str]) -> list[str]:
+    """RETURNS (list of str): What is to be named under [paths] when these heads are trained."""
+    return ["train", "dev", *[PATHS[head] for head in PATHS if head in heads]]
 
 
 def write_config(config: Config) -> str:
@@ -180,6 +237,10 @@ def find_source(trf: str) -> Path | None:
     from spacy.util import is_package
 
     folder = Path(trf)
+    if not folder.exists() and not is_package(trf) and not _is_hub_name(trf):
+        reason = "it is neither an installed pipeline nor a folder, nor can it be a name on the hub"
+        expected = f"{PIPELINE}, or a checkpoint"
+        raise ValueError(errors.TB044.format(path=trf, reason=reason, expected=expected))
     if is_package(trf) or (folder / "config.cfg").is_file():
         return find_pipeline(trf)
     if folder.exists() and not (folder / "config.json").is_file():
@@ -187,6 +248,11 @@ def find_source(trf: str) -> Path | None:
         expected = f"{PIPELINE}, or a checkpoint"
         raise ValueError(errors.TB044.format(path=trf, reason=reason, expected=expected))
     return None
+
+
+def _is_hub_name(name: str) -> bool:
+    """Whether it has the form of one: with no more than one slash, and not beginning as a path."""
+    return re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", name, re.ASCII) is not None
 
 
 def _language(folder: Path) -> str:
@@ -229,6 +295,8 @@ def _training(plan: Plan, heads: Sequence[str]) -> dict[str, Any]:
                 "initial_rate": 5e-5,
             },
         },
+        # The linker's layers read the sentence of an entity, in training too.
+        "annotating_components": ["sentencizer"] if "entity_linker" in heads else [],
         "score_weights": dict.fromkeys(unscored),
     }
 

@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 
-from ._shared import Force, check_output, replacing_file, say
+from .. import errors
+from ._shared import Force, say, steps
+from .outputs import check_output, replacing_file
 from .running import load_transformer
 from .serving import PageServer, open_server
 
@@ -84,20 +86,27 @@ def command(
     Example:
       python -m spacy trf view en_trf_bert "Apple pie is delicious." --output page.html
     """
+    if style != Style.attention and (layer or head):
+        problem = "--layer and --head choose from what --style attention draws"
+        raise ValueError(errors.TB049.format(problem=problem))
     with start_output(output, serve, force=force) as server:
-        nlp = load_transformer(pipeline, output_attentions=output_attentions)
-        from ..pictures.render import render
+        with steps(3) as step:
+            step(f"Loading {pipeline}")
+            nlp = load_transformer(pipeline, output_attentions=output_attentions)
+            from ..pictures.render import render
 
-        docs = list(nlp.pipe(texts))
-        page = render(
-            docs,
-            style=style.value,
-            page=True,
-            jupyter=False,
-            theme=theme.value,
-            layers=layer or None,
-            heads=head or None,
-        )
+            step("Reading the texts")
+            docs = list(nlp.pipe(texts))
+            step("Drawing")
+            page = render(
+                docs,
+                style=style.value,
+                page=True,
+                jupyter=False,
+                theme=theme.value,
+                layers=layer or None,
+                heads=head or None,
+            )
         put_out(page or "", output, server)
 
 

@@ -104,6 +104,32 @@ def read_attention(
     return found
 
 
+def count_cells(
+    obj: Obj, *, layers: Sequence[int] | None = None, heads: Sequence[int] | None = None
+) -> int:
+    """Count the numbers that a picture of the attention holds, before any is computed.
+
+    obj, layers, heads: As for `read_attention`.
+    RETURNS (int): Those between tokens, with and without boundary pieces, and between wordpieces.
+    RAISES (ValueError): TB051, TB052.
+    """
+    wordpieces, alignment = read_links(obj.doc)
+    attentions = _stored(obj.doc)
+    if not attentions:
+        return 0
+    n_layers, n_heads = attentions[0].shape[:2]
+    n_maps = (n_layers if layers is None else len(layers)) * (
+        n_heads if heads is None else len(heads)
+    )
+    shown, n_cells = shown_tokens(obj), 0
+    for inputs in input_groups(wordpieces):
+        rows = group_rows(wordpieces, inputs)
+        tokens = linked_range(alignment, rows)
+        if max(tokens.start, shown.start) < min(tokens.stop, shown.stop):
+            n_cells += 2 * len(tokens) ** 2 + len(rows) ** 2
+    return n_maps * n_cells
+
+
 def to_tokens(by_piece: Array, links: Array) -> Array:
     """Carry attention between wordpieces over to tokens, by the links of the alignment.
 

@@ -56,6 +56,8 @@ class Comparison:
     def layers(self) -> Array:
         """RETURNS (float32, (layers, other_layers)): For each layer of one, how well its heads are
         matched by their best ones in each layer of the other, on average."""
+        if not self.overlap.size:  # no tokens
+            return numpy.zeros(self.overlap.shape[::2], dtype="float32")
         means: Array = self.overlap.max(axis=3).mean(axis=1)
         return means
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from .alignment import AlignedText, Part, piece_tokens, read_alignment
-from .attention import Attention, read_attention
+from .attention import Attention, count_cells, read_attention
 from .comparing import Comparison
 from .html import direction, matrix_figure, pack_range, pack_roots, visible
 from .reading import read_links, shown_tokens
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # What a page can hold in the browser's memory without getting slow.
 MAX_CELLS = 50_000_000
+# And what it can draw as one map: that of 3,000 by 3,000 tokens.
+MAX_MAP = 9_000_000
 TITLE_LENGTH = 60
 
 
@@ -44,9 +46,11 @@ def draw_alignment(obj: Obj) -> str:
     }
     lines = []
     for text in texts:
-        parts = "\n".join(_draw_part(doc, part, pieces) for part in text.parts)
+        parts = "\n".join(_draw_parts(doc, group, pieces) for group in _groups(text.parts))
         name = _text_name(text)
         lines.append(f'<div class="trf-line{" trf-cut" * text.cut}">{name}{parts}</div>')
+    if not lines:
+        lines.append('<p class="trf-note">There is no text.</p>')
     n_pieces = sum(len(part.rows) for text in texts for part in text.parts)
     caption = f"{len(obj)} tokens above, {n_pieces} wordpieces below"
     return (
@@ -76,13 +80,8 @@ def draw_attention(
     RETURNS (str): A figure.
     RAISES (ValueError): TB025, TB051, TB052; TB055 where it would be too large for a browser.
     """
+    check_attention(obj, layers=layers, heads=heads)
     texts = read_attention(obj, layers=layers, heads=heads)
-    n_cells = sum(
-        len(text.layers) * len(text.heads) * (2 * len(text.tokens) ** 2 + len(text.rows) ** 2)
-        for text in texts
-    )
-    if n_cells > MAX_CELLS:
-        raise ValueError(errors.TB055.format(n_cells=n_cells, most=MAX_CELLS))
     payload = {
         "dir": direction_of(obj),
         "level": level,
@@ -95,13 +94,25 @@ def draw_attention(
     return matrix_figure("attention", caption, payload, **data)
 
 
+def check_attention(
+    obj: Obj, *, layers: Sequence[int] | None = None, heads: Sequence[int] | None = None
+) -> None:
+    """See that the attention is not too much to draw, before memory is taken for it.
+
+    obj, layers, heads: As for `draw_attention`.
+    RAISES (ValueError): TB051, TB052, TB055.
+    """
+    _check_size(count_cells(obj, layers=layers, heads=heads), MAX_CELLS)
+
+
 def draw_similarity(one: Obj, two: Obj) -> str:
     """Draw how alike each token of one Doc is to each of another.
 
     one, two (Doc, Span): The Docs; they can be the same.
     RETURNS (str): A figure.
-    RAISES (ValueError): TB017, TB052.
+    RAISES (ValueError): TB017, TB052; TB055 where it would be too large for a browser.
     """
+    _check_size(len(one) * len(two), MAX_MAP)
     values = token_similarity(one, two)
     n_tokens = f"{values.shape[0]} by {values.shape[1]} tokens"
     payload = {
@@ -139,7 +150,7 @@ def draw_comparison(comparison: Comparison, names: tuple[str, str], places: tupl
         "places": places,
         **_range_payload(values),
     }
-    caption = f"Overlap of the heads of {names[0]} and {names[1]}"
+    caption = f"Overlap of the heads of {names[0]} and {names[1]}, each as layer.head"
     return matrix_figure("overlap", caption, payload)
 
 
@@ -154,10 +165,32 @@ def title_of(obj: Obj) -> str:
     return text if len(text) <= TITLE_LENGTH else text[: TITLE_LENGTH - 1] + "…"
 
 
+def _check_size(n_cells: int, most: int) -> None:
+    if n_cells > most:
+        raise ValueError(errors.TB055.format(n_cells=n_cells, most=most))
+
+
 def _text_name(text: AlignedText) -> str:
     if not text.cut:
         return ""
     return '<span class="trf-note" dir="ltr">not read by the model:</span>'
+
+
+def _groups(parts: Sequence[Part]) -> list[list[Part]]:
+    """Put each boundary piece with a neighbour, so that none stands alone on a line."""
+    groups: list[list[Part]] = []
+    for part in parts:
+        alone = bool(groups) and all(other.boundary for other in groups[-1])
+        if groups and (part.boundary or alone):
+            groups[-1].append(part)
+        else:
+            groups.append([part])
+    return groups
+
+
+def _draw_parts(doc: Doc, parts: Sequence[Part], pieces: dict[str, Any]) -> str:
+    drawn = "".join(_draw_part(doc, part, pieces) for part in parts)
+    return drawn if len(parts) == 1 else f'<div class="trf-group">{drawn}</div>'
 
 
 def _draw_part(doc: Doc, part: Part, pieces: dict[str, Any]) -> str:

@@ -132,12 +132,13 @@ def pack_range(values: Array, low: float, high: float) -> str:
 
 
 def visible(text: str) -> str:
-    """Write the text of a token so that white space in it is seen.
+    """Write the text of a token so that something of it is seen.
 
     text (str): The text.
-    RETURNS (str): The same, unless it is nothing but white space.
+    RETURNS (str): The same, unless it is nothing but white space and signs without a shape of their
+        own, such as a joiner between emoji.
     """
-    if text.strip():
+    if any(not sign.isspace() and unicodedata.category(sign) not in ("Cc", "Cf") for sign in text):
         return text
     return "".join(VISIBLE.get(sign, f"U+{ord(sign):04X}") for sign in text)
 

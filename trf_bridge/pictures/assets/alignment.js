@@ -13,7 +13,7 @@
 
     const clear = () => {
       figure.querySelectorAll(".trf-on").forEach((el) => el.classList.remove("trf-on"));
-      readout.textContent = "Point at a token or a wordpiece.";
+      readout.textContent = tokens.size ? "Point at a token or a wordpiece." : "";
     };
     const light = (el) => el && el.classList.add("trf-on");
     const characters = (el) => `characters ${el.dataset.start}-${el.dataset.end}`;

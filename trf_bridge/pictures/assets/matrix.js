@@ -75,6 +75,7 @@
       list.setAttribute("aria-label", name);
       list.dataset.choose = field;
       list.append(...options.map(([, label]) => make("option", "", label)));
+      list.dir = "auto";
       list.addEventListener("change", () => change({ [field]: options[list.selectedIndex][0] }));
       redraws.push(() => {
         list.selectedIndex = options.findIndex(([value]) => value === state[field]);
@@ -93,6 +94,7 @@
       for (const [value, label] of options) {
         const button = make("button", "", label);
         button.type = "button";
+        button.dir = "auto"; // so that what is cut off is the end, on whichever side it is
         button.dataset[field] = value;
         button.title = label.length > 8 ? label : `${name} ${label}`;
         button.addEventListener("click", () => change({ [field]: value }));
@@ -201,21 +203,22 @@
       const room = Math.max(200, this.el.clientWidth || 600);
       const most = Math.max(this.n, 1);
       this.size = Math.max(3, Math.min(22, Math.floor((room - 110) / most)));
-      const labelled = this.size >= 11;
+      this.every = Math.ceil(11 / this.size); // labels that have room: each, or every nth
       const font = `12px ${style.fontFamily}`;
       context.font = font;
       const wide = (labels) => Math.min(100, Math.max(0, ...labels.map((l) => context.measureText(l).width)));
-      this.left = labelled ? Math.ceil(wide(view.rows.labels)) + 8 : 1;
-      this.top = labelled ? Math.ceil(wide(view.columns.labels)) + 8 : 1;
+      this.left = Math.ceil(wide(view.rows.labels)) + 8;
+      this.top = Math.ceil(wide(view.columns.labels)) + 8;
       const width = this.left + this.n * this.size + 1, height = this.top + this.m * this.size + 1;
-      const ratio = window.devicePixelRatio || 1;
+      // Past these sizes a canvas stays empty.
+      const ratio = Math.min(window.devicePixelRatio || 1, 16000 / Math.max(width, height));
       this.canvas.width = Math.ceil(width * ratio);
       this.canvas.height = Math.ceil(height * ratio);
       this.canvas.style.width = `${width}px`;
       this.canvas.style.height = `${height}px`;
       context.scale(ratio, ratio);
       this.drawCells(context, view, style);
-      if (labelled) this.drawLabels(context, view, style, font);
+      this.drawLabels(context, view, style, font);
       this.canvas.setAttribute("aria-label", `${this.m} rows by ${this.n} columns`);
     }
 
@@ -247,9 +250,12 @@
       context.fillStyle = style.getPropertyValue("--trf-text");
       context.textBaseline = "middle";
       context.textAlign = "right";
-      view.rows.labels.forEach((label, i) => context.fillText(cut(label), left - 5, top + (i + 0.5) * size));
+      view.rows.labels.forEach((label, i) => {
+        if (i % this.every === 0) context.fillText(cut(label), left - 5, top + (i + 0.5) * size);
+      });
       context.textAlign = "left";
       view.columns.labels.forEach((label, j) => {
+        if (j % this.every !== 0) return;
         context.save();
         context.translate(left + ((this.mirrored ? this.n - 1 - j : j) + 0.5) * size, top - 5);
         context.rotate(-Math.PI / 2);
@@ -277,7 +283,7 @@
         pick: (i, j) => this.pick(i, j),
       };
       const names = isAttention ? ["looking", "looked at"]
-        : [payload.rows.name || "one", payload.columns.name || "other"];
+        : [payload.rows.name || "first text", payload.columns.name || "second text"];
       this.names = payload.same ? ["tokens", "the same"] : names;
       this.rows = new Side(this.names[0], "rows", on);
       this.columns = new Side(this.names[1], "columns", on);
@@ -425,7 +431,7 @@
       view.textContent = "This picture needs a browser of 2023 or newer.";
       return;
     }
-    if (payload.texts && !payload.texts.length) {
+    if (!(payload.texts || payload.rows.labels).length) {
       view.textContent = "There is no text.";
       figure.dataset.ready = "yes";
       return;
