@@ -96,7 +96,7 @@ types: $(VENV)/.installed
 	@$(BIN)/mypy examples/thinc_tagger.py
 
 # -E builds every page anew: parts of them come from the code, which Sphinx does not look at.
-docs: $(VENV)/.installed
+docs: $(VENV)/.pipeline
 	@echo "== documentation"
 	@$(BIN)/sphinx-build -W --keep-going -q -E docs docs/_build/html
 	@echo "docs/_build/html/index.html"

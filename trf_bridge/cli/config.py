@@ -32,9 +32,9 @@ def command(
         typer.Option(
             "--optimize",
             "-o",
-            help='"efficiency": the transformer computes in 16 bits (bf16), its embeddings are not '
-            'trained, and training ends after at most 5,000 steps. "accuracy": it computes in 32 '
-            "bits, all of it is trained, and training may go on for 20,000.",
+            help='"efficiency": the transformer computes in 16 bits where that is faster, its '
+            'embeddings are not trained, and training ends after at most 5,000 steps. "accuracy": '
+            "it computes in 32 bits, all of it is trained, and training may go on for 20,000.",
         ),
     ] = "efficiency",
     lang: Annotated[
@@ -51,8 +51,8 @@ def command(
 
     It is the counterpart of spacy init config; the data is named when training. The transformer of
     a pipeline computes and is frozen as it was saved: there, --optimize only changes for how long
-    it is trained. A processor without instructions for bf16 is faster with precision = "fp32".
-    entity_linker needs a knowledge base, saved with its to_disk: name it with --paths.kb.
+    it is trained. entity_linker needs a knowledge base, saved with its to_disk: name it with
+    --paths.kb.
 
     \b
     Example:

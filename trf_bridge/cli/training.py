@@ -108,7 +108,7 @@ class Plan(NamedTuple):
 
 
 PLANS = {
-    "efficiency": Plan({"precision": "bf16", "freeze": 0}, 5000, 1000, 100),
+    "efficiency": Plan({"precision": "auto", "freeze": 0}, 5000, 1000, 100),
     "accuracy": Plan({}, 20000, 2000, 200),
 }
 WARMUP_STEPS = 250
