@@ -8,7 +8,7 @@ from torch import nn
 from torch_oracle import add_writer, get_module, make_adam, make_examples, make_sgd
 
 from trf_bridge.wrappers import products
-from trf_bridge.wrappers.products import FastLinear, pays, use_fast_products
+from trf_bridge.wrappers.products import FastLinear, pays, round_up, use_fast_products
 
 pytestmark = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN"
@@ -165,3 +165,12 @@ def test_prediction_after_an_update_is_of_the_new_weights(make_optimizer, fresh,
         if type(layer) is FastLinear:
             layer.__class__ = nn.Linear
     assert_same(torch.from_numpy(after), torch.from_numpy(fast(text).tensor))
+
+
+def test_numbers_of_rows_are_few_and_little_larger():
+    for n_rows in range(1, 5000):
+        rounded = round_up(n_rows)
+        assert n_rows <= rounded < n_rows + 64
+        assert rounded - n_rows < 8 or rounded - n_rows < n_rows / 4
+        assert round_up(rounded) == rounded
+    assert len({round_up(n) for n in range(1, 3001)}) < 80

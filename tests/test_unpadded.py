@@ -277,3 +277,40 @@ def test_inputs_without_wordpieces(checkpoint, is_train):
     )
     (alone,) = model.predict([nothing])
     assert alone.last_hidden_state.shape == (0, model.get_dim("nO"))
+
+
+@given(lengths=falling_lengths, n_filler=st.integers(0, 70))
+def test_filler_is_seen_by_nobody(lengths, n_filler):
+    generator = torch.Generator().manual_seed(0)
+    n_rows, lengths = sum(lengths), numpy.asarray(lengths)
+    states = [torch.randn((1, HEADS, n_rows + n_filler, WIDTH), generator=generator) for _ in "qkv"]
+    module = Attention(is_causal=False)
+    alone, _ = unpadded_attention(
+        module, *(each[:, :, :n_rows] for each in states), None, layout=Layout(lengths, CPU)
+    )
+    layout = Layout(lengths, CPU, n_filler)
+    filled, _ = unpadded_attention(module, *states, None, layout=layout)
+    assert filled.shape[1] == n_rows + n_filler
+    torch.testing.assert_close(filled[:, :n_rows], alone, atol=1e-6, rtol=1e-6)
+    assert layout.starts.tolist() == Layout(lengths, CPU).starts.tolist()
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2"])
+@pytest.mark.parametrize("is_train", [False, True])
+def test_filler_changes_nothing(name, is_train, checkpoint):
+    docs = [build_wordpieces([7, 4], ids=range(5, 16)), build_wordpieces([2], ids=[9, 6])]
+    found = []
+    for compiles_products in (False, True):
+        model = load(checkpoint(name))
+        get_shim(model).compiles_products = compiles_products
+        outputs, backprop = model(docs, is_train=is_train)
+        states = [a.last_hidden_state for a in outputs]
+        states += [a.pooler_output for a in outputs if a.pooler_output is not None]
+        if is_train:
+            backprop(outputs)  # any gradient will do
+            weights = get_shim(model)._model.parameters()
+            states += [w.grad.numpy() for w in weights if w.grad is not None]
+        found.append(states)
+    assert sum(map(len, docs)) % 8  # there is filler
+    for one, two in zip(*found, strict=True):
+        numpy.testing.assert_allclose(one, two, atol=1e-5, rtol=1e-5)

@@ -180,10 +180,17 @@ def _model_inputs(model: Model[InT, OutT], subbatch: Subbatch, traits: Traits) -
     shim = get_shim(model)
     type_ids = subbatch.type_ids if "token_type_ids" in traits.parameters else None
     if subbatch.mask is None:
+        from .products import round_up
         from .unpadded import unpadded_inputs
 
+        n_rows = subbatch.ids.shape[1]
         inputs = unpadded_inputs(
-            subbatch.ids, type_ids, subbatch.lengths, shim.first_position or 0, shim.device
+            subbatch.ids,
+            type_ids,
+            subbatch.lengths,
+            shim.first_position or 0,
+            shim.device,
+            n_filler=round_up(n_rows) - n_rows if shim.compiles_products else 0,
         )
     else:
         inputs = {"input_ids": xp2torch(subbatch.ids, device=shim.device)}

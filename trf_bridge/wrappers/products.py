@@ -142,6 +142,19 @@ def pays(shapes: frozenset[tuple[Shape, int]], n_threads: int) -> bool:
     return usual > WORTH_IT * packed
 
 
+def round_up(n_rows: int) -> int:
+    """Find a number of rows that there may already be a product for.
+
+    oneDNN compiles one for each number of rows and shape of weights, and keeps 1,024 of them, of
+    half a megabyte each. A few rows more than needed cost less than another of them.
+
+    n_rows (int): Rows that are needed.
+    RETURNS (int): The next of 8 to 64 by eights, to 512 by sixteens, and on by sixty-fours.
+    """
+    step = 8 if n_rows <= 64 else 16 if n_rows <= 512 else 64
+    return -(-n_rows // step) * step
+
+
 def bf16_gain() -> float:
     """Time matrix products of two precisions on this processor, a few milliseconds each.
 

@@ -85,6 +85,8 @@ class TransformerShim(PyTorchShim):
         # Where the model can be run without padding: see unpadded.py.
         self.first_position: int | None = None
         self._computes_in = "fp32"
+        # Where numbers of rows should be few: see products.py.
+        self.compiles_products = False
         # Where the model predicts in a lower precision throughout: see lowered.py.
         self._lowered: LoweredCopy | None = None
         self._fork_guard = ForkGuard()
@@ -116,7 +118,7 @@ class TransformerShim(PyTorchShim):
         """
         from .dropout import use_fast_dropout
         from .lowered import use_lowered
-        from .products import use_fast_products
+        from .products import FastLinear, use_fast_products
         from .unpadded import use_unpadded
 
         if self.gradient_checkpointing:
@@ -140,6 +142,9 @@ class TransformerShim(PyTorchShim):
         use_fast_dropout(model)
         dtype = lower_dtype(self._computes_in)
         self._lowered = None if dtype is None else use_lowered(model, self.traits, dtype)
+        self.compiles_products = device.type == "cpu" and (
+            dtype is not None or any(isinstance(module, FastLinear) for module in model.modules())
+        )
         self._sparse_gradients = SparseGradients(model)
         self._model = model
         self._grad_scaler.to_(device)

@@ -64,17 +64,19 @@ class Group(NamedTuple):
 class Layout:
     """Where each input lies in a row."""
 
-    def __init__(self, lengths: Array, device: torch.device) -> None:
+    def __init__(self, lengths: Array, device: torch.device, n_filler: int = 0) -> None:
         """Group the inputs of a row.
 
         lengths (int, (n_inputs,)): Wordpieces of each input, in falling order.
         device (torch.device): Where the model is.
+        n_filler (int): Wordpieces behind them that nobody asks about, each an input of its own.
         """
         self.starts = torch.from_numpy(numpy.cumsum(lengths) - lengths).to(device)
         self.groups: list[Group] = []
         # All layers of a model share one mask, or two. The mask is kept with what came of it, so
         # that no other can have its id.
         self._masks: dict[int, tuple[torch.Tensor | None, list[torch.Tensor | None]]] = {}
+        lengths = numpy.concatenate([lengths, numpy.ones(n_filler, dtype=lengths.dtype)])
         start = 0
         # Cut by padding alone: no group is larger than everything with all padding that may be. On
         # a GPU a call costs more than padding does, so there all attend in one.
@@ -231,6 +233,8 @@ def unpadded_inputs(
     lengths: Array,
     first_position: int,
     device: torch.device,
+    *,
+    n_filler: int = 0,
 ) -> dict[str, Any]:
     """Arguments for the forward of a model.
 
@@ -239,17 +243,19 @@ def unpadded_inputs(
     lengths (int, (n_inputs,)): Wordpieces of each input.
     first_position (int): Position of the first wordpiece of an input.
     device (torch.device): Where the model is.
+    n_filler (int): Wordpieces to put behind them, which no input sees.
     RETURNS (dict): Keyword arguments.
     """
     starts = numpy.cumsum(lengths) - lengths
-    positions = numpy.arange(ids.shape[1]) - numpy.repeat(starts, lengths) + first_position
-    inputs: dict[str, Any] = {
-        "input_ids": torch.from_numpy(ids).to(device),
-        "position_ids": torch.from_numpy(positions[None]).to(device),
-        "layout": Layout(lengths, device),
-    }
+    positions = numpy.arange(ids.shape[1]) - numpy.repeat(starts, lengths)
+    arrays = {"input_ids": ids, "position_ids": positions[None] + first_position}
     if type_ids is not None:
-        inputs["token_type_ids"] = torch.from_numpy(type_ids).to(device)
+        arrays["token_type_ids"] = type_ids
+    inputs: dict[str, Any] = {"layout": Layout(lengths, device, n_filler)}
+    for name, array in arrays.items():
+        # What stands first will do: some models give padding no position.
+        filled = numpy.pad(array, ((0, 0), (0, n_filler)), constant_values=array[0, 0])
+        inputs[name] = torch.from_numpy(filled).to(device)
     return inputs
 
 
