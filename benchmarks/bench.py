@@ -149,6 +149,8 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         if part in ("speed", "stages"):
             function = {"speed": parts.speed, "stages": parts.stage_shares}[part]
             results[part] = {name: function(run, name, texts) for name, texts in sets.items()}
+            if part == "speed":
+                results["ceiling"] = bridge.call("products")
         elif part == "latency":
             results[part] = parts.latency(run, first)
         elif part == "growth":

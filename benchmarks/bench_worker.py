@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+import ceiling
 import measures
 import stages
 from systems import CLASSES, SYSTEMS, versions
@@ -52,6 +53,7 @@ def answers(system: Any, texts: Texts) -> dict[str, Callable[..., dict[str, Any]
         "statistics": lambda name: measures.statistics_of(system, texts[name]),
         "sentences": lambda name: {"sentences": system.sentences(texts[name])},
         "stages": lambda name, batch_size: stages.stage_seconds(system, texts[name], batch_size),
+        "products": lambda: ceiling.product_rates(system),
         "alignment": lambda name: stages.alignment_seconds(system, texts[name]),
     }
 

@@ -32,7 +32,9 @@ def speed(run: Run, name: str, texts: Sequence[str]) -> dict[str, Any]:
         if not system.startswith("plain") and found[0]["n"] != n_tokens:
             raise SystemExit(f"{system} read {found[0]['n']} tokens of {name}, not {n_tokens}.")
     seconds = {system: [one["seconds"] for one in found] for system, found in answers.items()}
+    n_wordpieces = run.workers[BRIDGE].call("statistics", name=key)["wordpieces"]
     return {
+        "wordpieces_per_token": n_wordpieces / n_tokens,
         "tokens_per_second": {
             system: n_tokens / statistics.median(found) for system, found in seconds.items()
         },

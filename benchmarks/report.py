@@ -21,6 +21,8 @@ def report(results: dict[str, Any]) -> str:
     RETURNS (str): Markdown.
     """
     parts = [head(results), "### Targets", targets(results["targets"])]
+    if "ceiling" in results:
+        parts.append(ceiling(results["ceiling"], results["speed"]))
     for name, write in [
         ("speed", speed),
         ("latency", latency),
@@ -72,6 +74,30 @@ def targets(lines: list[dict[str, Any]]) -> str:
     """RETURNS (str): Each target, what was measured and whether it was reached."""
     columns = ["what", "measured", "target", "reached"]
     return table(columns, ([line[column] for column in columns] for line in lines))
+
+
+def ceiling(found: dict[str, Any], sets: dict[str, Any]) -> str:
+    """RETURNS (str): What the machine's products allow, and how near each system comes to it."""
+    million = found["operations"] / 1e6
+    rows = []
+    for name, rate in found["rates"].items():
+        most = rate / found["operations"]
+        line = [name, f"{rate / 1e9:.0f}", f"{most:,.0f}"]
+        for one in sets.values():
+            of_system = {
+                system: tokens * one["wordpieces_per_token"] / most
+                for system, tokens in one["tokens_per_second"].items()
+                if system.startswith(("bridge", "plain")) and system.endswith(name.split()[1])
+            }
+            line.append(", ".join(f"{system} {share:.0%}" for system, share in of_system.items()))
+        rows.append(line)
+    columns = ["products by", "GFLOP/s", "wordpieces/s", *sets]
+    return (
+        "### What this machine allows\n\n"
+        f"The matrix products of the model are {million:.1f} million operations for a wordpiece. "
+        "So many wordpieces could be read if nothing else took time, and so near to that systems "
+        f"come:\n\n{table(columns, rows)}"
+    )
 
 
 def speed(sets: dict[str, Any]) -> str:
