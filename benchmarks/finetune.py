@@ -22,12 +22,13 @@ SCRIPT = "finetune_worker.py"
 TASKS = ["snips", "cooking", "tagger", "ner"]
 BLOCK = 5
 # A row with all of these the same replaces the older one.
-KEY = ["task", "seed", "steps", "learn_rate", "threads"]
+KEY = ["task", "seed", "steps", "batch", "learn_rate", "threads"]
 
 
 def compare(task: str, seed: int, args: argparse.Namespace) -> dict:
     options = ["--data", args.data, "--checkpoint", args.checkpoint, "--seed", str(seed)]
     options += ["--steps", str(args.steps), "--learn-rate", str(args.learn_rate)]
+    options += ["--batch", str(args.batch)]
     workers = {
         "bridge": Worker(sys.executable, SCRIPT, "bridge", task, *options),
         "peer": Worker(args.peer_python, SCRIPT, "peer", task, *options),
@@ -37,6 +38,7 @@ def compare(task: str, seed: int, args: argparse.Namespace) -> dict:
         for name, worker in workers.items():
             seconds[name].append(worker.ask(f"train {BLOCK}")["seconds"] / BLOCK)
     row = {"task": task, "seed": seed, "steps": args.steps, "learn_rate": args.learn_rate}
+    row["batch"] = args.batch
     row["threads"] = workers["bridge"].ready["threads"]
     for name, worker in workers.items():
         # The first block warms caches up, in both.
@@ -52,16 +54,16 @@ def compare(task: str, seed: int, args: argparse.Namespace) -> dict:
 def table(rows: list[dict], args: argparse.Namespace) -> str:
     system = f"{platform.machine()}, Python {platform.python_version()}"
     lines = [
-        "Batches of 32 examples, fp32, dropout 0.1, a tenth of the steps to warm up, then the rate "
+        "fp32, dropout 0.1, a tenth of the steps to warm up, then the rate "
         f"falls to 0; {system}; the peer is spacy-transformers 1.4.0; systems in turns of {BLOCK} "
         "steps. Step: median seconds. Ratio: median over the turns.",
         "",
-        "| task | seed | steps | rate | threads "
+        "| task | seed | steps | batch | rate | threads "
         "| score | step | peer's score | peer's step | ratio |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines.extend(
-        f"| {row['task']} | {row['seed']} | {row['steps']} | {row['learn_rate']} "
+        f"| {row['task']} | {row['seed']} | {row['steps']} | {row['batch']} | {row['learn_rate']} "
         f"| {row['threads']} | {100 * row['bridge_score']:.1f} | {row['bridge_step']:.3f} "
         f"| {100 * row['peer_score']:.1f} | {row['peer_step']:.3f} | {row['ratio']:.2f} |"
         for row in rows
@@ -77,6 +79,7 @@ def main() -> None:
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--batch", type=int, default=32, help="examples of a batch")
     parser.add_argument("--learn-rate", type=float, default=1e-4)
     parser.add_argument("--output", type=Path, default=HERE / "results" / "finetune.json")
     args = parser.parse_args()

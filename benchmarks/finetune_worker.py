@@ -21,7 +21,6 @@ from spacy.training import Example
 from spacy.training.iob_utils import iob_to_biluo
 from thinc.api import Adam, fix_random_seed
 
-BATCH = 32
 SCORES = {
     "snips": "cats_macro_f",
     "cooking": "cats_macro_auc",
@@ -230,6 +229,7 @@ def main():
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--learn-rate", type=float, required=True)
+    parser.add_argument("--batch", type=int, default=32)
     args = parser.parse_args()
 
     fix_random_seed(args.seed)
@@ -238,7 +238,7 @@ def main():
     nlp.initialize(lambda: train[:2000])
     # Both systems see the same batches in the same order, at the same rates.
     shuffled = random.Random(args.seed)
-    batches = [shuffled.sample(train, BATCH) for _ in range(args.steps)]
+    batches = [shuffled.sample(train, args.batch) for _ in range(args.steps)]
     optimizer = Adam(args.learn_rate, L2=0.01, grad_clip=1.0)
     print(json.dumps({"threads": torch.get_num_threads()}), flush=True)
     done = 0

@@ -9,8 +9,8 @@ from typing import Any
 from spacy.tokens import Doc
 
 # What a batch gives stays in memory until its last Doc has been taken. With this many tokens there
-# are enough sentences to sort, and several subbatches; a million would be gigabytes.
-MAX_TOKENS = 1 << 14
+# are enough sentences to sort, and several subbatches; more would only take more memory.
+MAX_TOKENS = 1 << 13
 
 
 def annotate_stream(component: Any, stream: Iterable[Doc], batch_size: int) -> Iterator[Doc]:
