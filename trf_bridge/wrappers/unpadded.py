@@ -69,14 +69,14 @@ class Layout:
 
         lengths (int, (n_inputs,)): Wordpieces of each input, in falling order.
         device (torch.device): Where the model is.
-        n_filler (int): Wordpieces behind them that nobody asks about, each an input of its own.
+        n_filler (int): Wordpieces behind them that nobody asks about. They attend to nothing.
         """
+        self.n_filler = n_filler
         self.starts = torch.from_numpy(numpy.cumsum(lengths) - lengths).to(device)
         self.groups: list[Group] = []
         # All layers of a model share one mask, or two. The mask is kept with what came of it, so
         # that no other can have its id.
         self._masks: dict[int, tuple[torch.Tensor | None, list[torch.Tensor | None]]] = {}
-        lengths = numpy.concatenate([lengths, numpy.ones(n_filler, dtype=lengths.dtype)])
         start = 0
         # Cut by padding alone: no group is larger than everything with all padding that may be. On
         # a GPU a call costs more than padding does, so there all attend in one.
@@ -166,6 +166,8 @@ def unpadded_attention(
             mask = None  # padding comes last, where no earlier wordpiece looks
         cells = [_to_cells(states, group) for states in (query, key, value)]
         attended.append(_to_rows(attend(module, *cells, mask, **kwargs)[0], group))
+    if layout.n_filler:
+        attended.append(attended[0].new_zeros((layout.n_filler, *attended[0].shape[1:])))
     return torch.cat(attended)[None], None
 
 
