@@ -123,6 +123,14 @@ def pipeline(checkpoint: Callable[[str], Path]) -> Callable[..., Any]:
     return get
 
 
+@pytest.fixture(scope="module")
+def source(pipeline: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a saved pipeline that is nothing but a transformer."""
+    folder = tmp_path_factory.mktemp("source") / "pipeline"
+    pipeline("bert").to_disk(folder)
+    return folder
+
+
 @pytest.fixture
 def fresh(checkpoint: Callable[[str], Path]) -> Callable[..., Any]:
     """Name of a family and settings -> a pipeline of the test's own."""

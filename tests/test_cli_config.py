@@ -58,14 +58,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def source(pipeline: Callable[..., Language], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a pipeline that is nothing but a transformer."""
-    folder = tmp_path_factory.mktemp("source") / "pipeline"
-    pipeline("bert").to_disk(folder)
-    return folder
-
-
 def print_config(folder: Path, *options: object) -> Path:
     """Write what the command prints into a file, as `> config.cfg` does."""
     file = folder / "config.cfg"

@@ -66,14 +66,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def source(pipeline: Callable[..., Language], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A saved pipeline that is nothing but a transformer."""
-    folder = tmp_path_factory.mktemp("source") / "pipeline"
-    pipeline("bert").to_disk(folder)
-    return folder
-
-
 @pytest.fixture
 def write_config(source: Path, data: Path, tmp_path: Path) -> Callable[..., Path]:
     """Names of heads and settings -> file of a config that trains them on the transformer."""
