@@ -106,19 +106,25 @@ def stage_seconds(system: Any, texts: Sequence[str], batch_size: int | None) -> 
 def alignment_seconds(system: Any, texts: Sequence[str]) -> dict[str, Any]:
     """Align documents that were processed before, and sum the rows of their wordpieces.
 
+    In batches like those of a run, which are let go of one after another.
+
     system (Bridge): The pipeline.
     texts (sequence of str): The texts.
     RETURNS (dict): Seconds of a wordpiece.
     """
     from trf_bridge.align import align, apply_alignment
     from trf_bridge.pipes.records import get_wordpieces, token_spans
+    from trf_bridge.pipes.streams import bounded_batches
 
     ops = system.nlp.get_pipe("trf_tok2vec").model.ops
-    docs = list(system.nlp.pipe(texts))
-    rows = [doc._.trf_last_hidden_state for doc in docs]
-    spans = [token_spans(doc) for doc in docs]
-    pieces = [get_wordpieces(doc) for doc in docs]
-    strings = [doc.text for doc in docs]
-    start = time.perf_counter()
-    apply_alignment(ops, align(strings, spans, pieces), rows)
-    return {"seconds": (time.perf_counter() - start) / sum(map(len, pieces))}
+    seconds, n_pieces = 0.0, 0
+    for docs in bounded_batches(system.nlp.pipe(texts), len(texts)):
+        rows = [doc._.trf_last_hidden_state for doc in docs]
+        spans = [token_spans(doc) for doc in docs]
+        pieces = [get_wordpieces(doc) for doc in docs]
+        strings = [doc.text for doc in docs]
+        start = time.perf_counter()
+        apply_alignment(ops, align(strings, spans, pieces), rows)
+        seconds += time.perf_counter() - start
+        n_pieces += sum(map(len, pieces))
+    return {"seconds": seconds / n_pieces}
