@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from unittest import mock
 
 import numpy
 import pytest
@@ -13,10 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import MAX_LENGTH
 
+from trf_bridge.wrappers import unpadded
+from trf_bridge.wrappers.attention import attend_by_products
+from trf_bridge.wrappers.dropout import drop_out
 from trf_bridge.wrappers.model import TransformerModel, get_shim, get_traits
 from trf_bridge.wrappers.subbatch import MAX_PADDING
 from trf_bridge.wrappers.traits import find_traits
 from trf_bridge.wrappers.unpadded import (
+    CELLS,
     NAME,
     Layout,
     run_model,
@@ -39,12 +44,12 @@ class Attention(torch.nn.Module):
         self.is_causal = is_causal
 
 
-def attend_alone(query, key, value, lengths, allowed):
-    """Each input by itself: softmax(q k / sqrt(width)) v over the pairs that are allowed."""
+def attend_alone(query, key, value, lengths, allowed, scaling=WIDTH**-0.5):
+    """Each input by itself: softmax(q k scaling) v over the pairs that are allowed."""
     rows, start = [], 0
     for n in lengths:
         q, k, v = (states[:, :, start : start + n] for states in (query, key, value))
-        scores = q @ k.transpose(2, 3) / WIDTH**0.5
+        scores = q @ k.transpose(2, 3) * scaling
         scores = scores.masked_fill(~allowed[:n, :n], float("-inf"))
         rows.append((scores.softmax(-1) @ v)[0].transpose(0, 1))
         start += n
@@ -70,56 +75,97 @@ falling_lengths = st.lists(st.integers(1, 40), min_size=1, max_size=12).map(
 @given(
     lengths=falling_lengths,
     kind=st.sampled_from(["full", "causal", "sliding"]),
+    short=st.sampled_from([0, 20, 128]),
+    scaling=st.sampled_from([None, 0.2]),
+    shares_keys=st.booleans(),
     seed=st.integers(0, 9),
 )
-def test_attention_looks_inside_each_input_alone(lengths, kind, seed):
+def test_attention_looks_inside_each_input_alone(lengths, kind, short, scaling, shares_keys, seed):
     generator = torch.Generator().manual_seed(seed)
-    shape = (1, HEADS, sum(lengths), WIDTH)
-    states = [torch.randn(shape, generator=generator) for _ in range(3)]
+    query, key, value = (
+        torch.randn((1, heads, sum(lengths), WIDTH), generator=generator)
+        for heads in (HEADS, *[1 if shares_keys else HEADS] * 2)
+    )
     allowed = masks(sum(lengths), window=5)[kind]
     mask = allowed[None, None] if kind == "sliding" else None
     module = Attention(is_causal=kind == "causal")
+    module.num_key_value_groups = HEADS if shares_keys else 1
     layout = Layout(numpy.asarray(lengths), CPU)
+    repeated = (states.expand(-1, HEADS, -1, -1) for states in (key, value))
+    expected = attend_alone(query, *repeated, lengths, allowed, scaling or WIDTH**-0.5)
     for as_numbers in (False, True):
         if as_numbers and mask is not None:
             mask = torch.zeros(mask.shape).masked_fill(~mask, float("-inf"))
-        got, weights = unpadded_attention(module, *states, mask, layout=layout, dropout=0.0)
+        with mock.patch.multiple(unpadded, SHORT=short, MANY=1):
+            got, weights = unpadded_attention(
+                module, query, key, value, mask, layout=layout, dropout=0.0, scaling=scaling
+            )
         assert weights is None
-        torch.testing.assert_close(
-            got, attend_alone(*states, lengths, allowed), atol=1e-5, rtol=1e-5
-        )
+        torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["full", "causal", "sliding"])
-def test_gradients_are_those_of_finite_differences(kind):
-    lengths = [4, 3, 3, 1]
+@pytest.mark.parametrize("short", [0, 128])
+def test_gradients_are_those_of_finite_differences(kind, short, monkeypatch):
+    monkeypatch.setattr(unpadded, "SHORT", short)
+    monkeypatch.setattr(unpadded, "MANY", 1)
+    lengths, n_filler = [4, 3, 3, 1], 2
     states = [
-        torch.randn((1, HEADS, sum(lengths), WIDTH), dtype=torch.float64, requires_grad=True)
+        torch.randn(
+            (1, HEADS, sum(lengths) + n_filler, WIDTH), dtype=torch.float64, requires_grad=True
+        )
         for _ in range(3)
     ]
-    mask = masks(sum(lengths), window=2)["sliding"][None, None] if kind == "sliding" else None
-    module, layout = Attention(is_causal=kind == "causal"), Layout(numpy.asarray(lengths), CPU)
+    sliding = masks(sum(lengths) + n_filler, window=2)["sliding"][None, None]
+    mask = sliding if kind == "sliding" else None
+    module = Attention(is_causal=kind == "causal")
+    layout = Layout(numpy.asarray(lengths), CPU, n_filler)
 
     def run(*inputs):
         return unpadded_attention(module, *inputs, mask, layout=layout, dropout=0.0)[0]
 
-    assert any(group.padding is not None for group in layout.groups)
+    assert any(group.real is not None for group in layout.groups)
     assert torch.autograd.gradcheck(run, states)
 
 
-@given(lengths=st.lists(st.integers(1, 300), min_size=1, max_size=60))
-def test_groups_hold_every_row_once_and_little_padding(lengths):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_drops_weights(dtype):
+    """The same draw, applied by hand to softmax(q k / sqrt(width))."""
+    query, key, value = (torch.randn(5, HEADS, 7, WIDTH).to(dtype) for _ in "qkv")
+    torch.manual_seed(0)
+    got = attend_by_products(query, key, value, None, dropout=0.4)
+    torch.manual_seed(0)
+    kept = drop_out(torch.ones(5, HEADS, 7, 7), 0.4)
+    q, k, v = (states.double() for states in (query, key, value))
+    weights = (q @ k.mT / WIDTH**0.5).softmax(-1) * kept
+    assert 0 < int((kept == 0).sum()) < kept.numel()
+    tolerance = 1e-6 if dtype == torch.float32 else 5e-2
+    torch.testing.assert_close(
+        got.double(), (weights @ v).transpose(1, 2), atol=tolerance, rtol=tolerance
+    )
+
+
+@given(lengths=st.lists(st.integers(1, 300), min_size=1, max_size=60), heads=st.integers(1, 3))
+def test_groups_hold_every_row_once_and_little_padding(lengths, heads):
     lengths = numpy.sort(numpy.asarray(lengths))[::-1]
     groups = Layout(lengths, CPU).groups
-    ends = [0, *(group.end for group in groups)]
-    assert [group.start for group in groups] == ends[:-1]
-    assert ends[-1] == lengths.sum()
     assert sum(group.n for group in groups) == len(lengths)
+    start = 0
     for group in groups:
-        assert group.n * group.longest - (group.end - group.start) <= MAX_PADDING
-        if group.padding is not None:
-            rows = group.padding.cells[group.padding.rows]
-            assert rows.tolist() == list(range(group.start, group.end))
+        shape = (group.n, group.longest)
+        assert group.n * group.longest <= CELLS or group.n == 1
+        assert group.n * group.longest - group.n_rows <= MAX_PADDING
+        own = torch.arange(start, start + group.n_rows)
+        assert group.rows.shape == shape
+        assert group.rows.flatten()[group.cells].equal(own)
+        taken, cells = group.by_head(heads)
+        rows = torch.randn(group.n_rows, heads)
+        by_head = rows.flatten()[taken].view(group.n, heads, group.longest)
+        expected = rows[group.rows - start].transpose(1, 2)
+        assert by_head.equal(expected)
+        assert by_head.flatten()[cells].equal(rows.flatten())
+        start += group.n_rows
+    assert start == lengths.sum()
 
 
 def hands_arguments_on(name):

@@ -19,13 +19,7 @@ class FastDropout(nn.Dropout):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """RETURNS (Tensor): The input with a part of its cells zero and the others scaled up."""
-        n_dropped = round(self.p * LEVELS)
-        if not self.training or n_dropped in (0, LEVELS) or input.device.type != "cpu":
-            return super().forward(input)
-        bits = torch.empty((input.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-        levels = bits.view(torch.int16)[: input.numel()].view(input.shape)
-        kept = (levels >= n_dropped - LEVELS // 2).to(input.dtype)
-        return input * kept.mul_(LEVELS / (LEVELS - n_dropped))
+        return drop_out(input, self.p) if self.training else input
 
 
 def use_fast_dropout(model: nn.Module) -> None:
@@ -36,3 +30,19 @@ def use_fast_dropout(model: nn.Module) -> None:
     for module in model.modules():
         if type(module) is nn.Dropout and not module.inplace:
             module.__class__ = FastDropout
+
+
+def drop_out(input: torch.Tensor, rate: float) -> torch.Tensor:
+    """Set a part of a tensor to zero and scale the rest up, so that the mean stays.
+
+    input (Tensor): Any tensor.
+    rate (float): The part, from 0 to 1.
+    RETURNS (Tensor): The result, of the same shape.
+    """
+    n_dropped = round(rate * LEVELS)
+    if n_dropped in (0, LEVELS) or input.device.type != "cpu":
+        return nn.functional.dropout(input, rate)
+    bits = torch.empty((input.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    levels = bits.view(torch.int16)[: input.numel()].view(input.shape)
+    kept = (levels >= n_dropped - LEVELS // 2).to(input.dtype)
+    return input * kept.mul_(LEVELS / (LEVELS - n_dropped))

@@ -8,15 +8,16 @@ model can be run so is asked of the model: it must give the same as for each inp
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from ..types import Array
+from .attention import MANY, SHORT, attend_by_products
 from .probing import TRIED, flags, some_ids, states_of
-from .subbatch import MAX_PADDING, make_subbatches
+from .subbatch import make_subbatches
 from .traits import Traits
 
 if TYPE_CHECKING:
@@ -30,35 +31,51 @@ NAME = "trf_bridge_unpadded"
 # its positions from another place, is far off.
 TOLERANCE = 1e-4
 
-
-class Padding(NamedTuple):
-    """How the inputs of a group are padded to the longest of them.
-
-    cells (int64, (n * longest,)): The row of each cell. Padding repeats the first wordpiece of its
-        input, which keeps all numbers finite.
-    real (bool, (n, longest)): False for padding.
-    rows (int64, (n_rows,)): The cell of each row of the group.
-    """
-
-    cells: torch.Tensor
-    real: torch.Tensor
-    rows: torch.Tensor
+# The most cells of a group on a CPU: its scores are to stay in the cache.
+CELLS = 1024
 
 
-class Group(NamedTuple):
+class Group:
     """Inputs of similar length, next to each other in the row, which attend in one call.
 
-    start, end (int): Their rows.
-    n (int): How many inputs.
-    longest (int): The length of the longest.
-    padding (Padding): None where all are equally long.
+    The shorter ones are padded with their first wordpiece, which keeps all numbers finite.
     """
 
-    start: int
-    end: int
-    n: int
-    longest: int
-    padding: Padding | None
+    def __init__(self, start: int, lengths: Array, device: torch.device) -> None:
+        """Lay inputs out below each other.
+
+        start (int): The row of the first wordpiece.
+        lengths (int, (n,)): Wordpieces of each input, in falling order.
+        device (torch.device): Where the model is.
+        """
+        self.n, self.longest, self.n_rows = len(lengths), int(lengths[0]), int(lengths.sum())
+        columns = numpy.arange(self.longest)
+        real = columns < lengths[:, None]
+        first = (numpy.cumsum(lengths) - lengths)[:, None]
+        own_rows = torch.from_numpy(numpy.where(real, first + columns, first)).to(device)
+        # The row in the whole of each cell, (n, longest).
+        self.rows = start + own_rows
+        # False for padding, (n, longest); None where all are equally long.
+        self.real = None if real.all() else torch.from_numpy(real).to(device)
+        # The cell of each row, (n_rows,).
+        self.cells = torch.from_numpy(numpy.flatnonzero(real)).to(device)
+        self._own_rows = own_rows
+        self._by_head: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def by_head(self, heads: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Where each head of a row goes when heads come before columns, and where from.
+
+        heads (int): How many heads.
+        RETURNS (tuple of int64, (n * heads * longest,) and (n_rows * heads,)): For each cell the
+            row and head that it takes, counted in the group, and for each of these its cell.
+        """
+        if heads not in self._by_head:
+            head = torch.arange(heads, device=self.rows.device)
+            taken = self._own_rows[:, None, :] * heads + head[:, None]
+            index = torch.div(self.cells, self.longest, rounding_mode="floor")[:, None]
+            cells = (index * heads + head) * self.longest + (self.cells % self.longest)[:, None]
+            self._by_head[heads] = taken.flatten(), cells.flatten()
+        return self._by_head[heads]
 
 
 class Layout:
@@ -78,13 +95,12 @@ class Layout:
         # that no other can have its id.
         self._masks: dict[int, tuple[torch.Tensor | None, list[torch.Tensor | None]]] = {}
         start = 0
-        # Cut by padding alone: no group is larger than everything with all padding that may be. On
-        # a GPU a call costs more than padding does, so there all attend in one.
-        largest = int(lengths.sum()) + MAX_PADDING if device.type == "cpu" else 0
+        # On a GPU a call costs more than padding does, so there all attend in one.
+        largest = CELLS if device.type == "cpu" else 0
         for indices in make_subbatches(lengths, largest):
-            group = _make_group(start, lengths[indices], device)
-            self.groups.append(group)
-            start = group.end
+            self.groups.append(Group(start, lengths[indices], device))
+            start += self.groups[-1].n_rows
+        self.sizes = [*(group.n_rows for group in self.groups), n_filler]
 
     def masks(self, mask: torch.Tensor | None) -> list[torch.Tensor | None]:
         """What the model's mask of a whole row says of each group.
@@ -99,33 +115,15 @@ class Layout:
         return self._masks[id(mask)][1]
 
 
-def _make_group(start: int, lengths: Array, device: torch.device) -> Group:
-    n, longest, end = len(lengths), int(lengths[0]), start + int(lengths.sum())
-    if int(lengths[-1]) == longest:
-        return Group(start, end, n, longest, None)
-    columns = numpy.arange(longest)
-    real = columns < lengths[:, None]
-    first = (start + numpy.cumsum(lengths) - lengths)[:, None]
-    cells = numpy.where(real, first + columns, first).ravel()
-    arrays = (cells, real, numpy.flatnonzero(real))
-    padding = Padding(*(torch.from_numpy(array).to(device) for array in arrays))
-    return Group(start, end, n, longest, padding)
-
-
 def _group_mask(group: Group, mask: torch.Tensor | None) -> torch.Tensor | None:
-    padding = group.padding
+    real = None if group.real is None else group.real[:, None, None, :]
     if mask is None:
-        return None if padding is None else padding.real[:, None, None, :]
-    if padding is None:
-        cells = torch.arange(group.start, group.end, device=mask.device)
-    else:
-        cells = padding.cells
-    at = cells.view(group.n, group.longest)
-    own = mask[0][:, at[:, :, None], at[:, None, :]].transpose(0, 1)
-    if padding is None:
+        return real
+    own = mask[0][:, group.rows[:, :, None], group.rows[:, None, :]].transpose(0, 1)
+    if real is None:
         return own
     unseen = False if own.dtype == torch.bool else float("-inf")
-    return own.masked_fill(~padding.real[:, None, None, :], unseen)
+    return own.masked_fill(~real, unseen)
 
 
 def unpadded_attention(
@@ -138,7 +136,7 @@ def unpadded_attention(
     layout: Layout | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Attend inside each input of a row, by torch's own fused attention.
+    """Attend inside each input of a row.
 
     Its arguments are those of transformers' attention interface; see its documentation.
 
@@ -159,69 +157,79 @@ def unpadded_attention(
     is_causal = kwargs.get("is_causal")
     if is_causal is None:
         is_causal = getattr(module, "is_causal", True)
-    masks = layout.masks(attention_mask)
+    # Padding comes last, where no earlier wordpiece looks.
+    causal = attention_mask is None and is_causal
+    masks = [None] * len(layout.groups) if causal else layout.masks(attention_mask)
+    by_products = query.device.type == "cpu" and query.shape[1] == key.shape[1] and not causal
+    parts = [_split(states, layout.sizes) for states in (query, key, value)]
     attended = []
-    for group, mask in zip(layout.groups, masks, strict=True):
-        if attention_mask is None and is_causal:
-            mask = None  # padding comes last, where no earlier wordpiece looks
-        cells = [_to_cells(states, group) for states in (query, key, value)]
-        attended.append(_to_rows(attend(module, *cells, mask, **kwargs)[0], group))
+    for i, (group, mask) in enumerate(zip(layout.groups, masks, strict=True)):
+        q, k, v = (_to_cells(part[i], group) for part in parts)
+        if by_products and group.n >= MANY and group.longest <= SHORT:
+            given = {name: kwargs[name] for name in ("scaling", "dropout") if name in kwargs}
+            states = attend_by_products(q, k, v, mask, **given)
+        else:
+            states = attend(module, q, k, v, mask, **kwargs)[0]
+        attended.append(_to_rows(states, group))
     if layout.n_filler:
         attended.append(attended[0].new_zeros((layout.n_filler, *attended[0].shape[1:])))
     return torch.cat(attended)[None], None
 
 
-class _Pad(torch.autograd.Function):
-    """Pad the rows of a group: (n_rows, width) to (n * longest, width).
+class _Gather(torch.autograd.Function):
+    """Copy rows into cells: (n_rows, width) to (n_cells, width).
 
-    Its backward only copies, since no gradient ever comes from padding: nobody looks at it. That of
-    torch's index_select would add, one number at a time.
+    Its backward only copies too, since no gradient ever comes from padding: nobody looks at it.
+    That of torch's index_select would add, one number at a time.
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: torch.Tensor, group: Group, padding: Padding) -> torch.Tensor:
-        ctx.group, ctx.padding, ctx.n_rows = group, padding, len(rows)
-        return rows.index_select(0, padding.cells)
+    def forward(
+        ctx: Any, rows: torch.Tensor, taken: torch.Tensor, cells: torch.Tensor
+    ) -> torch.Tensor:
+        ctx.cells = cells
+        return rows.index_select(0, taken)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (d_cells,) = gradients
-        d_rows = d_cells.new_zeros((ctx.n_rows, d_cells.shape[1]))
-        d_rows[ctx.group.start : ctx.group.end] = d_cells.index_select(0, ctx.padding.rows)
-        return d_rows, None, None
+        return d_cells.index_select(0, ctx.cells), None, None
 
 
 class _Unpad(torch.autograd.Function):
-    """Cut the padding off a group: (n * longest, width) to (end - start, width)."""
+    """Cut the padding off: (n_cells, width) to (n_rows, width)."""
 
     @staticmethod
-    def forward(ctx: Any, cells: torch.Tensor, padding: Padding) -> torch.Tensor:
-        ctx.padding, ctx.n_cells = padding, len(cells)
-        return cells.index_select(0, padding.rows)
+    def forward(ctx: Any, padded: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+        ctx.cells, ctx.n_cells = cells, len(padded)
+        return padded.index_select(0, cells)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (d_rows,) = gradients
-        d_cells = d_rows.new_zeros((ctx.n_cells, d_rows.shape[1]))
-        return d_cells.index_copy_(0, ctx.padding.rows, d_rows), None
+        d_padded = d_rows.new_zeros((ctx.n_cells, d_rows.shape[1]))
+        return d_padded.index_copy_(0, ctx.cells, d_rows), None
 
 
-def _to_cells(states: torch.Tensor, group: Group) -> torch.Tensor:
-    """(1, heads, n_rows, width) to (n, heads, longest, width) of one group."""
-    heads, width = states.shape[1], states.shape[3]
-    rows = states[0].transpose(0, 1).flatten(1)
-    if group.padding is None:
-        cells = rows[group.start : group.end]
-    else:
-        cells = _Pad.apply(rows, group, group.padding)  # type: ignore[no-untyped-call]
-    return cells.view(group.n, group.longest, heads, width).transpose(1, 2)
+def _split(states: torch.Tensor, sizes: list[int]) -> tuple[torch.Tensor, ...]:
+    """(1, heads, n_rows, width) to the rows of each group, (size, heads, width)."""
+    return torch.split_with_sizes(states[0].transpose(0, 1), sizes)
+
+
+def _to_cells(rows: torch.Tensor, group: Group) -> torch.Tensor:
+    """(n_rows, heads, width) to (n, heads, longest, width)."""
+    heads, width = rows.shape[1:]
+    if group.real is None:
+        return rows.view(group.n, group.longest, heads, width).transpose(1, 2)
+    cells = _Gather.apply(rows.flatten(0, 1), *group.by_head(heads))  # type: ignore[no-untyped-call]
+    return cast(torch.Tensor, cells.view(group.n, heads, group.longest, width))
 
 
 def _to_rows(attended: torch.Tensor, group: Group) -> torch.Tensor:
-    """(n, longest, heads, width) to (end - start, heads, width)."""
+    """(n, longest, heads, width) to (n_rows, heads, width)."""
     rows = attended.flatten(2).flatten(0, 1)
-    if group.padding is not None:
-        rows = _Unpad.apply(rows, group.padding)  # type: ignore[no-untyped-call]
+    if group.real is not None:
+        rows = _Unpad.apply(rows, group.cells)  # type: ignore[no-untyped-call]
     return cast(torch.Tensor, rows.unflatten(1, attended.shape[2:]))
 
 
