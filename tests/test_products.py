@@ -167,6 +167,30 @@ def test_prediction_after_an_update_is_of_the_new_weights(make_optimizer, fresh,
     assert_same(torch.from_numpy(after), torch.from_numpy(fast(text).tensor))
 
 
+@pytest.mark.parametrize("is_train", [False, True])
+def test_few_numbers_of_rows_are_multiplied(layers, is_train, monkeypatch):
+    """oneDNN keeps half a megabyte for each, and batches come in all sizes."""
+    called = []
+    product = torch.ops.mkldnn._linear_pointwise
+
+    def spy(input, *args):
+        called.append(input.shape)
+        return product(input, *args)
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", spy)
+    sizes = range(1, 130)
+    for n_rows in sizes:
+        given = [torch.ones(n_rows, 24, requires_grad=is_train) for _ in layers]
+        outputs = [layer(input) for layer, input in zip(layers, given, strict=True)]
+        assert_same(*outputs)
+        if is_train:
+            for output in outputs:
+                output.sum().backward()
+            assert_same(*(input.grad for input in given))
+    assert len(called) == len(sizes) * (2 if is_train else 1)
+    assert len({shape[0] for shape in called}) == len({round_up(n) for n in sizes}) < 20
+
+
 def test_numbers_of_rows_are_few_and_little_larger():
     for n_rows in range(1, 5000):
         rounded = round_up(n_rows)

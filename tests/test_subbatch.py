@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from trf_bridge.wrappers.subbatch import (
     MAX_PADDING,
+    fill_subbatches,
     make_subbatches,
-    split_evenly,
     validate_words_per_batch,
 )
 
@@ -71,38 +71,31 @@ def test_padding_is_bounded_and_no_subbatch_is_smaller_than_it_must_be(lengths, 
         assert too_large or padding(larger) > MAX_PADDING
 
 
-def split(lengths, words_per_batch):
-    subbatches = split_evenly(numpy.asarray(lengths, dtype="int64"), words_per_batch)
+def fill(lengths, words_per_batch):
+    subbatches = fill_subbatches(numpy.asarray(lengths, dtype="int64"), words_per_batch)
     return [subbatch.tolist() for subbatch in subbatches]
 
 
 @given(lengths_lists, st.integers(0, 200))
-def test_inputs_that_need_no_padding_come_longest_first(lengths, words_per_batch):
-    subbatches = split(lengths, words_per_batch)
+def test_without_padding_subbatches_are_full(lengths, words_per_batch):
+    subbatches = fill(lengths, words_per_batch)
     assert all(subbatches)
     flat = [i for subbatch in subbatches for i in subbatch]
     assert flat == sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    for subbatch in subbatches:
-        size = sum(lengths[i] for i in subbatch)
+    sizes = [sum(lengths[i] for i in subbatch) for subbatch in subbatches]
+    for size, subbatch in zip(sizes, subbatches, strict=True):
         assert not words_per_batch or size <= words_per_batch or len(subbatch) == 1
+    for size, following in zip(sizes, subbatches[1:], strict=False):
+        assert size + lengths[following[0]] > words_per_batch > 0
 
 
-@given(st.lists(st.integers(1, 60), min_size=1, max_size=300), st.integers(600, 3000))
-def test_sizes_without_padding_are_even_and_few(lengths, words_per_batch):
-    sizes = [sum(lengths[i] for i in subbatch) for subbatch in split(lengths, words_per_batch)]
-    # What is left of each when the next input does not fit may fill one more.
-    assert len(sizes) <= -(-sum(lengths) // (words_per_batch - 59))
-    if -(-sum(lengths) // len(sizes)) <= words_per_batch - 60:
-        assert max(sizes) - min(sizes) <= 2 * 60
-
-
-def test_even_sizes_by_hand():
-    assert split([4, 3, 3, 3, 3, 3], 15) == [[0, 1, 2], [3, 4, 5]]  # not four and two
-    assert split([8, 8, 8], 10) == split([8, 8, 8], 5) == [[0], [1], [2]]
-    assert split([30, 2, 2], 10) == [[0], [1, 2]]
-    assert split([3, 9, 1], 0) == [[1, 0, 2]]
-    assert split([], 0) == split([], 5) == []
-    assert split([0, 0], 5) == [[0, 1]]
+def test_full_subbatches_by_hand():
+    assert fill([3, 3, 4, 3, 3, 3], 13) == [[2, 0, 1, 3], [4, 5]]
+    assert fill([8, 8, 8], 10) == fill([8, 8, 8], 5) == [[0], [1], [2]]
+    assert fill([30, 2, 2], 10) == [[0], [1, 2]]
+    assert fill([3, 9, 1], 0) == [[1, 0, 2]]
+    assert fill([], 0) == fill([], 5) == []
+    assert fill([0, 0], 5) == [[0, 1]]
 
 
 def test_zero_puts_everything_into_one_subbatch():

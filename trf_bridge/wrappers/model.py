@@ -12,7 +12,7 @@ from ..types import Activations, Wordpieces
 from .batch import Batch, Subbatch, make_batch
 from .outputs import GradientBuffer, OutputBuffer, SubbatchTensors
 from .shim import TransformerShim
-from .subbatch import MAX_PADDING, make_subbatches, split_evenly, validate_words_per_batch
+from .subbatch import MAX_PADDING, fill_subbatches, make_subbatches, validate_words_per_batch
 from .traits import Traits, quiet_flags
 
 InT = Sequence[Wordpieces]
@@ -168,7 +168,7 @@ def _subbatches(model: Model[InT, OutT], batch: Batch) -> Iterator[Subbatch]:
         for indices in make_subbatches(batch.run_lengths, words_per_batch, max_padding=max_padding):
             yield batch.take(indices, traits.pad_id)
     else:
-        for indices in split_evenly(batch.run_lengths, words_per_batch):
+        for indices in fill_subbatches(batch.run_lengths, words_per_batch):
             subbatch = batch.take_unpadded(indices)
             if subbatch.indices.size:
                 yield subbatch

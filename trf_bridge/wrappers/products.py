@@ -196,8 +196,12 @@ def _seconds(run: Callable[[], Any]) -> float:
 
 
 def _product(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(input, weight, bias, "none", [], "")
-    return product
+    rows = input.reshape(-1, input.shape[-1])
+    n_filler = round_up(len(rows)) - len(rows)
+    if n_filler:
+        rows = nn.functional.pad(rows, (0, 0, 0, n_filler))
+    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+    return product[: len(product) - n_filler].view(*input.shape[:-1], product.shape[1])
 
 
 def _pack(weight: torch.Tensor) -> torch.Tensor:

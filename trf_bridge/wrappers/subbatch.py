@@ -48,11 +48,11 @@ def make_subbatches(
     return subbatches
 
 
-def split_evenly(lengths: Array, words_per_batch: int) -> list[Array]:
-    """Cut inputs that need no padding into subbatches of about the same size, the longest first.
+def fill_subbatches(lengths: Array, words_per_batch: int) -> list[Array]:
+    """Cut inputs that need no padding into as few subbatches as may be, the longest first.
 
-    Sizes that come again and again spare memory: a library that compiles its products for each size
-    keeps them, and memory that one subbatch gave back fits the next.
+    All but the last are about as large as they may be. Where a size comes again and again, so does
+    what is kept for it, and memory that one subbatch gave back fits the next.
 
     lengths (int, (n_inputs,)): Wordpieces of each input.
     words_per_batch (int): The largest size of a subbatch, in wordpieces; an input that is longer
@@ -60,23 +60,15 @@ def split_evenly(lengths: Array, words_per_batch: int) -> list[Array]:
     RETURNS (list of int64): Indices of the inputs of each subbatch; together every one, once.
     """
     order = numpy.argsort(-numpy.asarray(lengths), kind="stable")
-    if not words_per_batch or not order.size:
-        return [order] if order.size else []
     ends = numpy.cumsum(lengths[order])
-    # As few as may be: each takes what fits.
-    bounds, taken = [0], 0
-    while bounds[-1] < len(order):
-        fits = int(numpy.searchsorted(ends, taken + words_per_batch, side="right"))
-        bounds.append(max(fits, bounds[-1] + 1))
-        taken = int(ends[bounds[-1] - 1])
-    # And then as many, but cut where parts of equal size would end.
-    middles = ends - lengths[order] / 2
-    n = len(bounds) - 1
-    parts = numpy.split(order, numpy.searchsorted(middles, ends[-1] / n * numpy.arange(1, n)))
-    if all(part.size and lengths[part].sum() <= words_per_batch for part in parts):
-        return parts
-    # Inputs are not cut in two, and so such a part may be too large.
-    return numpy.split(order, bounds[1:-1])
+    subbatches = []
+    start = taken = 0
+    while start < len(order):
+        most = taken + words_per_batch if words_per_batch else ends[-1]
+        end = max(int(numpy.searchsorted(ends, most, side="right")), start + 1)
+        subbatches.append(order[start:end])
+        start, taken = end, int(ends[end - 1])
+    return subbatches
 
 
 def validate_words_per_batch(words_per_batch: int) -> None:
