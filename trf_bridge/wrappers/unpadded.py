@@ -48,18 +48,17 @@ class Group:
         lengths (int, (n,)): Wordpieces of each input, in falling order.
         device (torch.device): Where the model is.
         """
-        self.n, self.longest, self.n_rows = len(lengths), int(lengths[0]), int(lengths.sum())
+        self.start, self.n_rows = start, int(lengths.sum())
+        self.n, self.longest = len(lengths), int(lengths[0])
         columns = numpy.arange(self.longest)
         real = columns < lengths[:, None]
-        first = (numpy.cumsum(lengths) - lengths)[:, None]
-        own_rows = torch.from_numpy(numpy.where(real, first + columns, first)).to(device)
-        # The row in the whole of each cell, (n, longest).
-        self.rows = start + own_rows
+        first = start + (numpy.cumsum(lengths) - lengths)[:, None]
+        # The row of each cell, (n, longest).
+        self.rows = torch.from_numpy(numpy.where(real, first + columns, first)).to(device)
         # False for padding, (n, longest); None where all are equally long.
         self.real = None if real.all() else torch.from_numpy(real).to(device)
         # The cell of each row, (n_rows,).
         self.cells = torch.from_numpy(numpy.flatnonzero(real)).to(device)
-        self._own_rows = own_rows
         self._by_head: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def by_head(self, heads: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -71,7 +70,7 @@ class Group:
         """
         if heads not in self._by_head:
             head = torch.arange(heads, device=self.rows.device)
-            taken = self._own_rows[:, None, :] * heads + head[:, None]
+            taken = (self.rows - self.start)[:, None, :] * heads + head[:, None]
             index = torch.div(self.cells, self.longest, rounding_mode="floor")[:, None]
             cells = (index * heads + head) * self.longest + (self.cells % self.longest)[:, None]
             self._by_head[heads] = taken.flatten(), cells.flatten()
