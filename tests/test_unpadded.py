@@ -131,6 +131,7 @@ def test_gradients_are_those_of_finite_differences(kind, short, monkeypatch):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_attention_drops_weights(dtype):
     """The same draw, applied by hand to softmax(q k / sqrt(width))."""
+    torch.manual_seed(1)
     query, key, value = (torch.randn(5, HEADS, 7, WIDTH).to(dtype) for _ in "qkv")
     torch.manual_seed(0)
     got = attend_by_products(query, key, value, None, dropout=0.4)
@@ -139,7 +140,8 @@ def test_attention_drops_weights(dtype):
     q, k, v = (states.double() for states in (query, key, value))
     weights = (q @ k.mT / WIDTH**0.5).softmax(-1) * kept
     assert 0 < int((kept == 0).sum()) < kept.numel()
-    tolerance = 1e-6 if dtype == torch.float32 else 5e-2
+    # In bf16 only the result is rounded, to 8 bits.
+    tolerance = 1e-6 if dtype == torch.float32 else 2**-9
     torch.testing.assert_close(
         got.double(), (weights @ v).transpose(1, 2), atol=tolerance, rtol=tolerance
     )
