@@ -46,15 +46,16 @@ def product_rates(system: Any) -> dict[str, Any]:
 
 def _seconds(n_out: int, n_in: int, dtype: torch.dtype, packed: bool) -> float:
     """Of one product, the weights laid out for oneDNN beforehand or as torch takes them."""
-    rows, weight = torch.randn(ROWS, n_in).to(dtype), torch.randn(n_out, n_in).to(dtype)
+    shapes = (ROWS, n_in), (n_out, n_in), (n_out,)
+    rows, weight, bias = (torch.randn(shape).to(dtype) for shape in shapes)
     onednn, found = torch.ops.mkldnn, []
     with torch.inference_mode():
         laid_out = onednn._reorder_linear_weight(weight, ROWS) if packed else weight
         for _ in range(RUNS):
             start = time.perf_counter()
             if packed:
-                onednn._linear_pointwise(rows, laid_out, None, "none", [], "")
+                onednn._linear_pointwise(rows, laid_out, bias, "none", [], "")
             else:
-                nn.functional.linear(rows, weight)
+                nn.functional.linear(rows, weight, bias)
             found.append(time.perf_counter() - start)
     return min(found)

@@ -82,7 +82,8 @@ class Bridge(Pipeline):
 
         from trf_bridge.wrappers.model import get_shim
 
-        model = get_shim(self.nlp.get_pipe("trf_tok2vec").model)._model
+        shim = get_shim(self.nlp.get_pipe("trf_tok2vec").model)
+        model = shim._model if shim._lowered is None else shim._lowered.of(shim._model)
         kinds = Counter(
             type(layer).__name__ for layer in model.modules() if isinstance(layer, Linear)
         )

@@ -96,17 +96,35 @@ def test_layers_stay_as_they_are_where_it_does_not_pay(monkeypatch):
     assert type(layer) is nn.Linear
 
 
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_products_are_timed_as_the_layers_compute_them(has_bias, monkeypatch):
+    timed = []
+
+    def linear(input, weight, bias=None):
+        timed.append((weight.shape, bias is not None, input.dtype))
+        return input @ weight.t()
+
+    monkeypatch.setattr(products, "_seconds", lambda run: run() is None)
+    layer = nn.Linear(24, 40, bias=has_bias)
+    pays.cache_clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(nn.functional, "linear", linear)
+        use_fast_products(nn.Sequential(layer))
+    pays.cache_clear()
+    assert set(timed) == {((40, 24), has_bias, torch.float32)}
+
+
 @pytest.mark.parametrize(("usual", "packed"), [(1.0, 0.5), (1.0, 1.0), (0.5, 1.0)])
 def test_all_layers_together_must_gain(usual, packed, monkeypatch):
     # The layer of which there are many decides: 9 with the times given, 1 with the reverse.
     seconds = {8: (usual, packed), 4: (packed, usual)}
-    monkeypatch.setattr(products, "_time_both", lambda n_out, n_in, dtype: seconds[n_out])
-    shapes = frozenset({((8, 8, torch.float32), 9), ((4, 8, torch.float32), 1)})
+    monkeypatch.setattr(products, "_time_both", lambda n_out, *rest: seconds[n_out])
+    shapes = frozenset({((8, 8, True, torch.float32), 9), ((4, 8, True, torch.float32), 1)})
     assert pays.__wrapped__(shapes, 1) is (usual > packed)
 
 
 def test_the_answer_is_found_once():
-    shapes = frozenset({((8, 8, torch.float32), 2)})
+    shapes = frozenset({((8, 8, True, torch.float32), 2)})
     assert pays(shapes, 1) is pays(shapes, 1)
     assert pays.cache_info().hits >= 1
 

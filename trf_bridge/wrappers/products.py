@@ -26,7 +26,8 @@ PACKED_ROWS = 256
 # same answer: a gain that noise could hide is none.
 WORTH_IT = 1.05
 
-Shape: TypeAlias = tuple[int, int, torch.dtype]
+# Rows and columns of the weights, whether there is a bias, and the precision.
+Shape: TypeAlias = tuple[int, int, bool, torch.dtype]
 
 
 class FastLinear(nn.Linear):
@@ -113,7 +114,8 @@ def use_fast_products(model: nn.Module) -> None:
         and module.weight.dtype in (torch.float32, torch.bfloat16)
     ]
     shapes = Counter(
-        (layer.out_features, layer.in_features, layer.weight.dtype) for layer in layers
+        (layer.out_features, layer.in_features, layer.bias is not None, layer.weight.dtype)
+        for layer in layers
     )
     fast = pays(frozenset(shapes.items()), torch.get_num_threads())
     for layer in layers:
@@ -124,14 +126,13 @@ def use_fast_products(model: nn.Module) -> None:
 def pays(shapes: frozenset[tuple[Shape, int]], n_threads: int) -> bool:
     """Time both libraries, a few milliseconds for each shape.
 
-    shapes (frozenset of tuple): Rows, columns and precision of the weights of a model, and how many
-        there are of each.
+    shapes (frozenset of tuple): The shapes of a model's layers, and how many there are of each.
     n_threads (int): Threads of torch, on which the answer depends.
     RETURNS (bool): Whether oneDNN is faster by enough to matter.
     """
     if not shapes or not torch.backends.mkldnn.is_available():
         return False
-    in_bf16 = any(dtype == torch.bfloat16 for (_, _, dtype), _ in shapes)
+    in_bf16 = any(dtype == torch.bfloat16 for (*_, dtype), _ in shapes)
     if in_bf16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return False
     usual = packed = 0.0
@@ -171,13 +172,15 @@ def bf16_gain() -> float:
     return in_full / in_half
 
 
-def _time_both(n_out: int, n_in: int, dtype: torch.dtype) -> tuple[float, float]:
+def _time_both(n_out: int, n_in: int, has_bias: bool, dtype: torch.dtype) -> tuple[float, float]:
     with torch.inference_mode():
         input = torch.zeros(TIMED_ROWS, n_in, dtype=dtype)
         weight = torch.zeros(n_out, n_in, dtype=dtype)
+        # torch writes it in a step of its own in bf16, oneDNN as it goes.
+        bias = torch.zeros(n_out, dtype=dtype) if has_bias else None
         packed = _pack(weight)
         usual, fast = _fastest(
-            lambda: nn.functional.linear(input, weight), lambda: _product(input, packed, None)
+            lambda: nn.functional.linear(input, weight, bias), lambda: _product(input, packed, bias)
         )
     return usual, fast
 
