@@ -22,7 +22,7 @@ def attend_by_products(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    mask: torch.Tensor | None,
+    bias: torch.Tensor | None,
     *,
     scaling: float | None = None,
     dropout: float = 0.0,
@@ -30,7 +30,8 @@ def attend_by_products(
     """Attend by two batched products, as in equation 1 of Vaswani et al. (2017).
 
     query, key, value (Tensor, (n, heads, longest, width)): What to attend with.
-    mask (Tensor): True, or a number to add, for each pair that is seen; None where all are.
+    bias (Tensor, (n, 1 or heads, 1 or longest, longest)): What to add to the scores, -inf for pairs
+        that are not seen; None for nothing.
     scaling (float): What scores are multiplied with; None for 1 / sqrt(width).
     dropout (float): Rate of weights that are dropped.
     RETURNS (Tensor, (n, longest, heads, width)): Weighted sums.
@@ -42,14 +43,14 @@ def attend_by_products(
     precision = torch.promote_types(query.dtype, torch.float32)
     with torch.autocast("cpu", enabled=False):
         q, k, v = (states.flatten(0, 1).to(precision) for states in (query, key, value))
-        scores = torch.baddbmm(q.new_empty(()), q, k.mT, beta=0, alpha=scale)
-        scores = scores.unflatten(0, (n, heads))
-        if mask is not None and mask.dtype == torch.bool:
-            scores = scores.masked_fill(~mask, float("-inf"))
-        elif mask is not None:
-            scores = scores + mask
+        if bias is None:
+            scores = torch.baddbmm(q.new_empty(()), q, k.mT, beta=0, alpha=scale)
+        else:
+            # Where the product starts from, which takes no time of its own.
+            start = bias.to(precision).expand(n, heads, -1, -1).flatten(0, 1)
+            scores = torch.baddbmm(start, q, k.mT, alpha=scale)
         weights = torch.softmax(scores, -1)
         if dropout:
             weights = drop_out(weights, dropout)
-        attended = torch.bmm(weights.flatten(0, 1), v).to(query.dtype)
+        attended = torch.bmm(weights, v).to(query.dtype)
     return cast(torch.Tensor, attended.unflatten(0, (n, heads)).transpose(1, 2))

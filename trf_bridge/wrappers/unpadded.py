@@ -92,7 +92,9 @@ class Layout:
         self.groups: list[Group] = []
         # All layers of a model share one mask, or two. The mask is kept with what came of it, so
         # that no other can have its id.
-        self._masks: dict[int, tuple[torch.Tensor | None, list[torch.Tensor | None]]] = {}
+        self._biases: dict[
+            tuple[int, torch.dtype], tuple[torch.Tensor | None, list[torch.Tensor | None]]
+        ] = {}
         start = 0
         # On a GPU a call costs more than padding does, so there all attend in one.
         largest = CELLS if device.type == "cpu" else 0
@@ -101,28 +103,38 @@ class Layout:
             start += self.groups[-1].n_rows
         self.sizes = [*(group.n_rows for group in self.groups), n_filler]
 
-    def masks(self, mask: torch.Tensor | None) -> list[torch.Tensor | None]:
-        """What the model's mask of a whole row says of each group.
+    def biases(self, mask: torch.Tensor | None, dtype: torch.dtype) -> list[torch.Tensor | None]:
+        """What to add to the scores of each group, so that no input sees another, nor padding.
 
-        mask (Tensor, (1, 1 or heads, n_rows, n_rows)): True, or a number to add, for each pair of
-            rows; None where every wordpiece of an input may see every other.
+        mask (Tensor, (1, 1 or heads, n_rows, n_rows)): What the model says of the whole row: True,
+            or a number to add, for each pair of rows; None where every wordpiece of an input may
+            see every other.
+        dtype (torch.dtype): Precision of the scores.
         RETURNS (list of Tensor, (n, 1 or heads, 1 or longest, longest)): One per group, None where
-            there is nothing to mask.
+            there is nothing to add.
         """
-        if id(mask) not in self._masks:
-            self._masks[id(mask)] = (mask, [_group_mask(group, mask) for group in self.groups])
-        return self._masks[id(mask)][1]
+        key = id(mask), dtype
+        if key not in self._biases:
+            biases = [_group_bias(group, mask, dtype) for group in self.groups]
+            self._biases[key] = (mask, biases)
+        return self._biases[key][1]
 
 
-def _group_mask(group: Group, mask: torch.Tensor | None) -> torch.Tensor | None:
-    real = None if group.real is None else group.real[:, None, None, :]
-    if mask is None:
-        return real
-    own = mask[0][:, group.rows[:, :, None], group.rows[:, None, :]].transpose(0, 1)
-    if real is None:
-        return own
-    unseen = False if own.dtype == torch.bool else float("-inf")
-    return own.masked_fill(~real, unseen)
+def _group_bias(group: Group, mask: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor | None:
+    """As numbers and not as what is seen: torch makes them of that in every layer again."""
+    unseen = None if group.real is None else ~group.real[:, None, None, :]
+    if mask is not None:
+        own = mask[0][:, group.rows[:, :, None], group.rows[:, None, :]].transpose(0, 1)
+        if own.dtype == torch.bool:
+            unseen = ~own if unseen is None else ~own | unseen
+        else:
+            own = own.to(dtype)
+            return own if unseen is None else own.masked_fill(unseen, float("-inf"))
+    if unseen is None:
+        return None
+    return torch.zeros(unseen.shape, dtype=dtype, device=unseen.device).masked_fill_(
+        unseen, float("-inf")
+    )
 
 
 def unpadded_attention(
@@ -158,17 +170,17 @@ def unpadded_attention(
         is_causal = getattr(module, "is_causal", True)
     # Padding comes last, where no earlier wordpiece looks.
     causal = attention_mask is None and is_causal
-    masks = [None] * len(layout.groups) if causal else layout.masks(attention_mask)
+    biases = [None] * len(layout.groups) if causal else layout.biases(attention_mask, query.dtype)
     by_products = query.device.type == "cpu" and query.shape[1] == key.shape[1] and not causal
     parts = [_split(states, layout.sizes) for states in (query, key, value)]
     attended = []
-    for i, (group, mask) in enumerate(zip(layout.groups, masks, strict=True)):
+    for i, (group, bias) in enumerate(zip(layout.groups, biases, strict=True)):
         q, k, v = (_to_cells(part[i], group) for part in parts)
         if by_products and group.n >= MANY and group.longest <= SHORT:
             given = {name: kwargs[name] for name in ("scaling", "dropout") if name in kwargs}
-            states = attend_by_products(q, k, v, mask, **given)
+            states = attend_by_products(q, k, v, bias, **given)
         else:
-            states = attend(module, q, k, v, mask, **kwargs)[0]
+            states = attend(module, q, k, v, bias, **kwargs)[0]
         attended.append(_to_rows(states, group))
     if layout.n_filler:
         attended.append(attended[0].new_zeros((layout.n_filler, *attended[0].shape[1:])))
