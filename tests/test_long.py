@@ -108,6 +108,22 @@ def test_a_stream_of_long_docs_is_let_go_one_by_one(pipeline):
     assert most <= 3
 
 
+@pytest.mark.filterwarnings("ignore:.*TB101")
+@pytest.mark.parametrize(
+    ("words_per_batch", "sizes"), [(3000, [2, 2, 2]), (3 * MAX_TOKENS, [6]), (0, [2, 2, 2])]
+)
+def test_a_stream_is_read_in_batches_of_a_subbatch_at_least(fresh, words_per_batch, sizes):
+    nlp = fresh("bert", words_per_batch=words_per_batch)
+    component = nlp.get_pipe("trf_tok2vec")
+    docs = [Doc(nlp.vocab, words=["a"] * (MAX_TOKENS // 2)) for _ in range(6)]
+    found = []
+    predict = component.predict
+    component.predict = lambda batch: found.append(len(batch)) or predict(batch)
+    stream = nlp.get_pipe("trf_wordpiecer").pipe(docs, batch_size=100)
+    assert list(component.pipe(stream, batch_size=100)) == docs
+    assert found == sizes
+
+
 @pytest.mark.parametrize(
     ("lengths", "batches"),
     [

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from trf_bridge.wrappers.subbatch import (
     MAX_PADDING,
-    fill_subbatches,
+    even_subbatches,
     make_subbatches,
     validate_words_per_batch,
 )
@@ -71,31 +71,37 @@ def test_padding_is_bounded_and_no_subbatch_is_smaller_than_it_must_be(lengths, 
         assert too_large or padding(larger) > MAX_PADDING
 
 
-def fill(lengths, words_per_batch):
-    subbatches = fill_subbatches(numpy.asarray(lengths, dtype="int64"), words_per_batch)
+def even(lengths, words_per_batch):
+    subbatches = even_subbatches(numpy.asarray(lengths, dtype="int64"), words_per_batch)
     return [subbatch.tolist() for subbatch in subbatches]
 
 
 @given(lengths_lists, st.integers(0, 200))
-def test_without_padding_subbatches_are_full(lengths, words_per_batch):
-    subbatches = fill(lengths, words_per_batch)
+def test_without_padding_every_index_occurs_once(lengths, words_per_batch):
+    subbatches = even(lengths, words_per_batch)
     assert all(subbatches)
     flat = [i for subbatch in subbatches for i in subbatch]
     assert flat == sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    sizes = [sum(lengths[i] for i in subbatch) for subbatch in subbatches]
-    for size, subbatch in zip(sizes, subbatches, strict=True):
+    for subbatch in subbatches:
+        size = sum(lengths[i] for i in subbatch)
         assert not words_per_batch or size <= words_per_batch or len(subbatch) == 1
-    for size, following in zip(sizes, subbatches[1:], strict=False):
-        assert size + lengths[following[0]] > words_per_batch > 0
 
 
-def test_full_subbatches_by_hand():
-    assert fill([3, 3, 4, 3, 3, 3], 13) == [[2, 0, 1, 3], [4, 5]]
-    assert fill([8, 8, 8], 10) == fill([8, 8, 8], 5) == [[0], [1], [2]]
-    assert fill([30, 2, 2], 10) == [[0], [1, 2]]
-    assert fill([3, 9, 1], 0) == [[1, 0, 2]]
-    assert fill([], 0) == fill([], 5) == []
-    assert fill([0, 0], 5) == [[0, 1]]
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=200), st.integers(600, 2000))
+def test_without_padding_subbatches_are_few_and_even(lengths, words_per_batch):
+    sizes = [sum(lengths[i] for i in subbatch) for subbatch in even(lengths, words_per_batch)]
+    assert len(sizes) <= max(-(-sum(lengths) // (words_per_batch - max(lengths) + 1)), 1)
+    assert max(sizes) - min(sizes) <= 4 * max(lengths)
+
+
+def test_even_subbatches_by_hand():
+    assert even([3, 3, 4, 3, 3, 3], 13) == [[2, 0, 1], [3, 4, 5]]
+    assert even([8, 8, 8], 10) == even([8, 8, 8], 5) == [[0], [1], [2]]
+    assert even([30, 2, 2], 10) == [[0], [1, 2]]
+    assert even([3, 9, 1], 0) == [[1, 0, 2]]
+    assert even([], 0) == even([], 5) == []
+    assert even([0, 0], 0) == even([0, 0], 5) == [[0, 1]]
+    assert even([5, 0, 5, 0], 5) == [[0], [2, 1, 3]]
 
 
 def test_zero_puts_everything_into_one_subbatch():

@@ -9,20 +9,23 @@ from typing import Any
 from spacy.tokens import Doc
 
 # What a batch gives stays in memory until its last Doc has been taken. With this many tokens there
-# are enough sentences to sort, and several subbatches; more would only take more memory.
-MAX_TOKENS = 1 << 13
+# are enough sentences to sort, and two subbatches; more would only take more memory.
+MAX_TOKENS = 1 << 12
 
 
-def annotate_stream(component: Any, stream: Iterable[Doc], batch_size: int) -> Iterator[Doc]:
+def annotate_stream(
+    component: Any, stream: Iterable[Doc], batch_size: int, *, max_tokens: int = MAX_TOKENS
+) -> Iterator[Doc]:
     """Let a component annotate a stream of Docs, and let go of each as it is handed on.
 
     component (Pipe): Has `predict` and `set_annotations`.
     stream (iterable of Doc): The Docs; changed.
     batch_size (int): The most Docs to take at once.
+    max_tokens (int): The most tokens to take at once; a Doc that is longer is taken by itself.
     YIELDS (Doc): The same, in order, but for those that the error handler drops.
     """
     error_handler = component.get_error_handler()
-    for batch in bounded_batches(stream, batch_size):
+    for batch in bounded_batches(stream, batch_size, max_tokens):
         error = _annotate(component, batch)
         if error is None:
             while batch:

@@ -38,7 +38,7 @@ from .records import (
 )
 from .standalone import replace_listener, replace_listener_cfg
 from .storage import replacing
-from .streams import annotate_stream
+from .streams import MAX_TOKENS, annotate_stream
 from .upstream import Upstream
 from .wordpiecer import TrfWordpiecer
 
@@ -172,7 +172,9 @@ class TrfTok2Vec(Upstream, TrainablePipe):
         batch_size (int): The most Docs to take at once.
         YIELDS (Doc): The same, in order.
         """
-        return annotate_stream(self, stream, batch_size)
+        # A subbatch has at least about as many wordpieces as there are tokens.
+        max_tokens = max(MAX_TOKENS, self._layer.attrs["words_per_batch"])
+        return annotate_stream(self, stream, batch_size, max_tokens=max_tokens)
 
     def predict(self, docs: Iterable[Doc]) -> Predictions:
         """Run the transformer over Docs without changing them.

@@ -12,7 +12,7 @@ from ..types import Activations, Wordpieces
 from .batch import Batch, Subbatch, make_batch
 from .outputs import GradientBuffer, OutputBuffer, SubbatchTensors
 from .shim import TransformerShim
-from .subbatch import MAX_PADDING, fill_subbatches, make_subbatches, validate_words_per_batch
+from .subbatch import MAX_PADDING, even_subbatches, make_subbatches, validate_words_per_batch
 from .traits import Traits, quiet_flags
 
 InT = Sequence[Wordpieces]
@@ -40,7 +40,8 @@ def TransformerModel(
 
     trf_name (str): A folder, or a name on the Hugging Face hub.
     revision (str): Branch, tag or commit on the hub; None for the main branch.
-    words_per_batch (int): The largest padded size of a subbatch, in wordpieces; 0 for one subbatch.
+    words_per_batch (int): The largest padded size of a subbatch, in wordpieces; on a CPU those of
+        wide models are smaller, which is faster. 0 for one subbatch.
     output_hidden_states (bool): Keep the output of every layer.
     output_attentions (bool): Keep the attention weights of every layer.
     precision (str): "fp32", "bf16", "fp16" (GPU only), or "auto" for "bf16" where it is faster;
@@ -162,13 +163,16 @@ def forward(
 
 def _subbatches(model: Model[InT, OutT], batch: Batch) -> Iterator[Subbatch]:
     """Cut a batch, with padding or, where the model can do without, none."""
-    words_per_batch, traits = model.attrs["words_per_batch"], get_traits(model)
-    if get_shim(model).first_position is None:
+    shim, traits = get_shim(model), get_traits(model)
+    words_per_batch = model.attrs["words_per_batch"]
+    if words_per_batch and shim.most_rows is not None:
+        words_per_batch = min(words_per_batch, shim.most_rows)
+    if shim.first_position is None:
         max_padding = MAX_PADDING if traits.padded else 0
         for indices in make_subbatches(batch.run_lengths, words_per_batch, max_padding=max_padding):
             yield batch.take(indices, traits.pad_id)
     else:
-        for indices in fill_subbatches(batch.run_lengths, words_per_batch):
+        for indices in even_subbatches(batch.run_lengths, words_per_batch):
             subbatch = batch.take_unpadded(indices)
             if subbatch.indices.size:
                 yield subbatch

@@ -87,6 +87,8 @@ class TransformerShim(PyTorchShim):
         self._computes_in = "fp32"
         # Where numbers of rows should be few: see products.py.
         self.compiles_products = False
+        # Where subbatches should be small: see memory.py.
+        self.most_rows: int | None = None
         # Where the model predicts in a lower precision throughout: see lowered.py.
         self._lowered: LoweredCopy | None = None
         self._fork_guard = ForkGuard()
@@ -116,8 +118,11 @@ class TransformerShim(PyTorchShim):
         RAISES (ValueError): TB012, TB019, TB030.
         WARNS: TB107.
         """
+        import torch
+
         from .dropout import use_fast_dropout
         from .lowered import use_lowered
+        from .memory import keep_freed_memory, most_rows
         from .products import FastLinear, use_fast_products
         from .unpadded import use_unpadded
 
@@ -145,6 +150,10 @@ class TransformerShim(PyTorchShim):
         self.compiles_products = device.type == "cpu" and (
             dtype is not None or any(isinstance(module, FastLinear) for module in model.modules())
         )
+        self.most_rows = None
+        if device.type == "cpu":
+            keep_freed_memory()
+            self.most_rows = most_rows(model, self.traits.width, dtype or torch.float32)
         self._sparse_gradients = SparseGradients(model)
         self._model = model
         self._grad_scaler.to_(device)

@@ -48,11 +48,12 @@ def make_subbatches(
     return subbatches
 
 
-def fill_subbatches(lengths: Array, words_per_batch: int) -> list[Array]:
-    """Cut inputs that need no padding into as few subbatches as may be, the longest first.
+def even_subbatches(lengths: Array, words_per_batch: int) -> list[Array]:
+    """Cut inputs that need no padding into few subbatches of even size, the longest first.
 
-    All but the last are about as large as they may be. Where a size comes again and again, so does
-    what is kept for it, and memory that one subbatch gave back fits the next.
+    In a stream of batches that are about as large as each other, so are their subbatches then.
+    Where a size comes again and again, so does what is kept for it, and memory that one subbatch
+    gave back fits the next.
 
     lengths (int, (n_inputs,)): Wordpieces of each input.
     words_per_batch (int): The largest size of a subbatch, in wordpieces; an input that is longer
@@ -64,10 +65,15 @@ def fill_subbatches(lengths: Array, words_per_batch: int) -> list[Array]:
     subbatches = []
     start = taken = 0
     while start < len(order):
-        most = taken + words_per_batch if words_per_batch else ends[-1]
-        end = max(int(numpy.searchsorted(ends, most, side="right")), start + 1)
+        left = int(ends[-1]) - taken
+        # Ending with the input that reaches an even size, none is too large.
+        most = max(words_per_batch - int(lengths[order[start]]) + 1, 1) if words_per_batch else left
+        even = left / math.ceil(left / most) if left else 0
+        taken = int(ends[numpy.searchsorted(ends, taken + even)])
+        # With those of no wordpieces, which come last.
+        end = int(numpy.searchsorted(ends, taken, side="right"))
         subbatches.append(order[start:end])
-        start, taken = end, int(ends[end - 1])
+        start = end
     return subbatches
 
 
