@@ -101,7 +101,7 @@ def test_products_are_timed_as_the_layers_compute_them(has_bias, monkeypatch):
     timed = []
 
     def linear(input, weight, bias=None):
-        timed.append((weight.shape, bias is not None, input.dtype))
+        timed.append((weight.shape, bias is not None))
         return input @ weight.t()
 
     monkeypatch.setattr(products, "_seconds", lambda run: run() is None)
@@ -111,7 +111,7 @@ def test_products_are_timed_as_the_layers_compute_them(has_bias, monkeypatch):
         patched.setattr(nn.functional, "linear", linear)
         use_fast_products(nn.Sequential(layer))
     pays.cache_clear()
-    assert set(timed) == {((40, 24), has_bias, torch.float32)}
+    assert set(timed) == {((40, 24), has_bias)}
 
 
 @pytest.mark.parametrize(("usual", "packed"), [(1.0, 0.5), (1.0, 1.0), (0.5, 1.0)])
@@ -119,12 +119,12 @@ def test_all_layers_together_must_gain(usual, packed, monkeypatch):
     # The layer of which there are many decides: 9 with the times given, 1 with the reverse.
     seconds = {8: (usual, packed), 4: (packed, usual)}
     monkeypatch.setattr(products, "_time_both", lambda n_out, *rest: seconds[n_out])
-    shapes = frozenset({((8, 8, True, torch.float32), 9), ((4, 8, True, torch.float32), 1)})
+    shapes = frozenset({((8, 8, True), 9), ((4, 8, True), 1)})
     assert pays.__wrapped__(shapes, 1) is (usual > packed)
 
 
 def test_the_answer_is_found_once():
-    shapes = frozenset({((8, 8, True, torch.float32), 2)})
+    shapes = frozenset({((8, 8, True), 2)})
     assert pays(shapes, 1) is pays(shapes, 1)
     assert pays.cache_info().hits >= 1
 
@@ -156,6 +156,20 @@ def test_bf16_is_that_of_the_usual_layer(layers):
     inputs = torch.randn(5, 24).bfloat16()
     with torch.inference_mode():
         torch.testing.assert_close(fast(inputs), usual(inputs))
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_bf16_is_not_timed(supported, monkeypatch):
+    def fail(*shape):
+        raise AssertionError("timed")
+
+    monkeypatch.setattr(products, "_time_both", fail)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported)
+    layer = nn.Linear(24, 40, dtype=torch.bfloat16)
+    double = nn.Linear(24, 40, dtype=torch.float64)
+    use_fast_products(nn.Sequential(layer, double))
+    assert type(layer) is (FastLinear if supported else nn.Linear)
+    assert type(double) is nn.Linear
 
 
 def test_whole_pipeline_gives_the_same_rows(fresh, monkeypatch):

@@ -1,9 +1,9 @@
 """Matrix products by oneDNN where it is faster than what torch would call.
 
 torch sends the products of fp32 linear layers on a CPU to MKL. On some processors, those of AMD
-among them, oneDNN is faster, and in any precision it is faster still when the weights have been
-laid out for it once. The results differ by rounding alone. Whether it pays is measured, once per
-process and set of shapes.
+among them, oneDNN is faster, and faster still when the weights have been laid out for it once. The
+results differ by rounding alone. Whether it pays is measured, once per process and set of shapes.
+Those in bf16 torch leaves to oneDNN anyway, but lays the weights out at each call.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ PACKED_ROWS = 256
 # same answer: a gain that noise could hide is none.
 WORTH_IT = 1.05
 
-# Rows and columns of the weights, whether there is a bias, and the precision.
-Shape: TypeAlias = tuple[int, int, bool, torch.dtype]
+# Rows and columns of the weights, and whether there is a bias.
+Shape: TypeAlias = tuple[int, int, bool]
 
 
 class FastLinear(nn.Linear):
@@ -111,29 +111,30 @@ def use_fast_products(model: nn.Module) -> None:
         if isinstance(module, nn.Linear)
         and type(module) in (nn.Linear, FastLinear)
         and module.weight.device.type == "cpu"
-        and module.weight.dtype in (torch.float32, torch.bfloat16)
     ]
     shapes = Counter(
-        (layer.out_features, layer.in_features, layer.bias is not None, layer.weight.dtype)
+        (layer.out_features, layer.in_features, layer.bias is not None)
         for layer in layers
+        if layer.weight.dtype == torch.float32
     )
-    fast = pays(frozenset(shapes.items()), torch.get_num_threads())
+    fast = {
+        torch.float32: pays(frozenset(shapes.items()), torch.get_num_threads()),
+        torch.bfloat16: torch.backends.mkldnn.is_available()
+        and torch.ops.mkldnn._is_mkldnn_bf16_supported(),
+    }
     for layer in layers:
-        layer.__class__ = FastLinear if fast else nn.Linear
+        layer.__class__ = FastLinear if fast.get(layer.weight.dtype) else nn.Linear
 
 
 @cache
 def pays(shapes: frozenset[tuple[Shape, int]], n_threads: int) -> bool:
-    """Time both libraries, a few milliseconds for each shape.
+    """Time both libraries in float32, a few milliseconds for each shape.
 
     shapes (frozenset of tuple): The shapes of a model's layers, and how many there are of each.
     n_threads (int): Threads of torch, on which the answer depends.
     RETURNS (bool): Whether oneDNN is faster by enough to matter.
     """
     if not shapes or not torch.backends.mkldnn.is_available():
-        return False
-    in_bf16 = any(dtype == torch.bfloat16 for (*_, dtype), _ in shapes)
-    if in_bf16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return False
     usual = packed = 0.0
     for shape, count in shapes:
@@ -172,12 +173,10 @@ def bf16_gain() -> float:
     return in_full / in_half
 
 
-def _time_both(n_out: int, n_in: int, has_bias: bool, dtype: torch.dtype) -> tuple[float, float]:
+def _time_both(n_out: int, n_in: int, has_bias: bool) -> tuple[float, float]:
     with torch.inference_mode():
-        input = torch.zeros(TIMED_ROWS, n_in, dtype=dtype)
-        weight = torch.zeros(n_out, n_in, dtype=dtype)
-        # torch writes it in a step of its own in bf16, oneDNN as it goes.
-        bias = torch.zeros(n_out, dtype=dtype) if has_bias else None
+        input, weight = torch.zeros(TIMED_ROWS, n_in), torch.zeros(n_out, n_in)
+        bias = torch.zeros(n_out) if has_bias else None
         packed = _pack(weight)
         usual, fast = _fastest(
             lambda: nn.functional.linear(input, weight, bias), lambda: _product(input, packed, bias)
