@@ -87,8 +87,9 @@ def test_without_padding_every_index_occurs_once(lengths, words_per_batch):
         assert not words_per_batch or size <= words_per_batch or len(subbatch) == 1
 
 
-@given(st.lists(st.integers(0, 60), min_size=1, max_size=200), st.integers(600, 2000))
-def test_without_padding_subbatches_are_few_and_even(lengths, words_per_batch):
+@given(st.integers(1, 300), st.integers(600, 2000), st.integers(0, 99))
+def test_without_padding_subbatches_are_few_and_even(n_inputs, words_per_batch, seed):
+    lengths = numpy.random.default_rng(seed).integers(0, 60, n_inputs, endpoint=True).tolist()
     sizes = [sum(lengths[i] for i in subbatch) for subbatch in even(lengths, words_per_batch)]
     assert len(sizes) <= max(-(-sum(lengths) // (words_per_batch - max(lengths) + 1)), 1)
     assert max(sizes) - min(sizes) <= 4 * max(lengths)
@@ -96,6 +97,7 @@ def test_without_padding_subbatches_are_few_and_even(lengths, words_per_batch):
 
 def test_even_subbatches_by_hand():
     assert even([3, 3, 4, 3, 3, 3], 13) == [[2, 0, 1], [3, 4, 5]]
+    assert [len(subbatch) for subbatch in even([1] * 25, 10)] == [9, 8, 8]
     assert even([8, 8, 8], 10) == even([8, 8, 8], 5) == [[0], [1], [2]]
     assert even([30, 2, 2], 10) == [[0], [1, 2]]
     assert even([3, 9, 1], 0) == [[1, 0, 2]]
