@@ -43,8 +43,7 @@ class FastLinear(nn.Linear):
         if torch.is_autocast_enabled("cpu") or input.dtype != self.weight.dtype:
             return super().forward(input)
         if torch.is_grad_enabled() and (input.requires_grad or self.weight.requires_grad):
-            product: torch.Tensor = _Product.apply(input, self.weight, self.bias)  # type: ignore[no-untyped-call]
-            return product
+            return _differentiable_product(input, self.weight, self.bias)
         return _product(input, self._packed_weight(), self.bias)
 
     def _packed_weight(self) -> torch.Tensor:
@@ -88,6 +87,10 @@ class _Product(torch.autograd.Function):
         if ctx.has_bias and ctx.needs_input_grad[2]:
             d_bias = d_output.sum(0)
         return d_input, d_weight, d_bias
+
+
+# torch gives `apply` no types.
+_differentiable_product: Callable[..., torch.Tensor] = _Product.apply
 
 
 def state_of(weights: torch.Tensor) -> tuple[int, int]:

@@ -8,6 +8,7 @@ model can be run so is asked of the model: it must give the same as for each inp
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy
@@ -222,6 +223,11 @@ class _Unpad(torch.autograd.Function):
         return d_padded.index_copy_(0, ctx.cells, d_rows), None
 
 
+# torch gives `apply` no types.
+_gather: Callable[..., torch.Tensor] = _Gather.apply
+_unpad: Callable[..., torch.Tensor] = _Unpad.apply
+
+
 def _split(states: torch.Tensor, sizes: list[int]) -> tuple[torch.Tensor, ...]:
     """(1, heads, n_rows, width) to the rows of each group, (size, heads, width)."""
     return torch.split_with_sizes(states[0].transpose(0, 1), sizes)
@@ -232,15 +238,15 @@ def _to_cells(rows: torch.Tensor, group: Group) -> torch.Tensor:
     heads, width = rows.shape[1:]
     if group.real is None:
         return rows.view(group.n, group.longest, heads, width).transpose(1, 2)
-    cells = _Gather.apply(rows.flatten(0, 1), *group.by_head(heads))  # type: ignore[no-untyped-call]
-    return cast(torch.Tensor, cells.view(group.n, heads, group.longest, width))
+    cells = _gather(rows.flatten(0, 1), *group.by_head(heads))
+    return cells.view(group.n, heads, group.longest, width)
 
 
 def _to_rows(attended: torch.Tensor, group: Group) -> torch.Tensor:
     """(n, longest, heads, width) to (n_rows, heads, width)."""
     rows = attended.flatten(2).flatten(0, 1)
     if group.real is not None:
-        rows = _Unpad.apply(rows, group.cells)  # type: ignore[no-untyped-call]
+        rows = _unpad(rows, group.cells)
     return cast(torch.Tensor, rows.unflatten(1, attended.shape[2:]))
 
 
