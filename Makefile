@@ -57,8 +57,8 @@ test-matrix: $(VENV)/.installed $(MATRIX)/constraints.txt
 	@echo "== environment with transformers 4"
 	@$(MAKE) --no-print-directory install $(WITH_4)
 	@rm -rf $(MATRIX)/saved-by-4 $(MATRIX)/saved-by-5
-	@$(VENV)-transformers4/bin/python tests/save_families.py $(MATRIX)/saved-by-4
-	@$(BIN)/python tests/save_families.py $(MATRIX)/saved-by-5
+	@$(VENV)-transformers4/bin/python tests/support/save_families.py $(MATRIX)/saved-by-4
+	@$(BIN)/python tests/support/save_families.py $(MATRIX)/saved-by-5
 	@echo "== transformers 4"
 	@TRF_BRIDGE_TEST_SAVED=$(MATRIX)/saved-by-5 $(MAKE) --no-print-directory test $(WITH_4)
 	@echo "== transformers 5"

@@ -58,11 +58,11 @@ ENTRY_POINTS = {
         "trf_textcat = trf_bridge.pipes.textcat:make_trf_textcat",
     ],
     "spacy_architectures": [
-        "trf_bridge.TransformerModel.v1 = trf_bridge.wrappers.model:TransformerModel",
-        "trf_bridge.Tok2VecListener.v1 = trf_bridge.pipes.listener:Tok2VecListener",
+        "trf_bridge.TransformerModel.v1 = trf_bridge.wrappers.models.layer:TransformerModel",
+        "trf_bridge.Tok2VecListener.v1 = trf_bridge.pipes.heads.listener:Tok2VecListener",
         "trf_bridge.Tok2VecTransformer.v1 = trf_bridge.pipes.standalone:Tok2VecTransformer",
         *(
-            f"trf_bridge.{name}.v1 = trf_bridge.pipes.textcat_models:{name}"
+            f"trf_bridge.{name}.v1 = trf_bridge.pipes.heads.text_classifiers:{name}"
             for name in (
                 "TextCatClassVector",
                 "TextCatClassVectorTanh",
@@ -72,12 +72,12 @@ ENTRY_POINTS = {
         ),
     ],
     "thinc_layers": [
-        "trf_bridge.TransformerModel.v1 = trf_bridge.wrappers.model:TransformerModel",
+        "trf_bridge.TransformerModel.v1 = trf_bridge.wrappers.models.layer:TransformerModel",
     ],
     "spacy_misc": [
-        "trf_bridge.sentences.v1 = trf_bridge.pipes.inputs:make_sentences",
-        "trf_bridge.docs.v1 = trf_bridge.pipes.inputs:make_docs",
-        "trf_bridge.packed_sentences.v1 = trf_bridge.pipes.inputs:make_packed_sentences",
+        "trf_bridge.sentences.v1 = trf_bridge.pipes.doc.inputs:make_sentences",
+        "trf_bridge.docs.v1 = trf_bridge.pipes.doc.inputs:make_docs",
+        "trf_bridge.packed_sentences.v1 = trf_bridge.pipes.doc.inputs:make_packed_sentences",
     ],
     "spacy_scorers": [
         "trf_bridge.textcat_scorer.v1 = trf_bridge.pipes.textcat:make_textcat_scorer",

@@ -21,8 +21,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import corpus
 import parts
+import texts
 from machine import available_cores, describe_machine
 from plot import draw
 from report import report
@@ -50,7 +50,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add = parser.add_argument
     add("--checkpoint", type=Path, help=f"a folder; default: that of the installed {PIPELINE}")
-    add("--data", type=Path, help="a folder with " + " and ".join(corpus.DATA.values()))
+    add("--data", type=Path, help="a folder with " + " and ".join(texts.DATA.values()))
     add("--texts", type=Path, action="append", default=[], help=".jsonl, .conllu or .txt")
     add("--limit", type=int, default=100, help="documents of each set")
     add(
@@ -69,7 +69,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--latency-calls", type=int, default=200)
     add("--growth-chars", type=int, default=3000, help="characters of the smallest point")
     add("--stream", type=int, default=5000, help="documents that are streamed and dropped")
-    add("--long-chars", type=int, default=corpus.LONG_DOCUMENT)
+    add("--long-chars", type=int, default=texts.LONG_DOCUMENT)
     add("--finetune-steps", type=int, default=150)
     add("--quick", action="store_true", help="little of everything, to see that it works")
     add("--output", type=Path, default=HERE / "results", help="a folder")
@@ -130,7 +130,7 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     folder (Path): An empty one, for what the workers read and write.
     RETURNS (dict): All numbers.
     """
-    sets = corpus.text_sets(args.data, args.texts, args.limit)
+    sets = texts.text_sets(args.data, args.texts, args.limit)
     first = next(iter(sets.values()))
     settings = ("rounds", "limit", "batch_size", "words_per_batch", "quick")
     results: dict[str, Any] = {

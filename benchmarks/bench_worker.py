@@ -17,8 +17,8 @@ from typing import Any
 import torch
 
 import ceiling
-import measures
 import stages
+import worker_measures
 from systems import CLASSES, SYSTEMS, versions
 
 
@@ -42,15 +42,19 @@ class Texts:
 def answers(system: Any, texts: Texts) -> dict[str, Callable[..., dict[str, Any]]]:
     """RETURNS (dict): What can be asked of a worker, by name."""
     return {
-        "run": lambda name, batch_size: measures.timed_run(system, texts[name], batch_size),
-        "latency": lambda name, first, last: measures.latencies(system, texts[name][first:last]),
-        "peak": lambda name, batch_size: measures.peak_of_run(system, texts[name], batch_size),
-        "stays": lambda name, marks, batch_size: measures.stays_after(
+        "run": lambda name, batch_size: worker_measures.timed_run(system, texts[name], batch_size),
+        "latency": lambda name, first, last: worker_measures.latencies(
+            system, texts[name][first:last]
+        ),
+        "peak": lambda name, batch_size: worker_measures.peak_of_run(
+            system, texts[name], batch_size
+        ),
+        "stays": lambda name, marks, batch_size: worker_measures.stays_after(
             system, texts[name], marks, batch_size
         ),
-        "long": lambda name: measures.long_run(system, texts[name][0]),
-        "outputs": lambda name, path: measures.save_outputs(system, texts[name], path),
-        "statistics": lambda name: measures.statistics_of(system, texts[name]),
+        "long": lambda name: worker_measures.long_run(system, texts[name][0]),
+        "outputs": lambda name, path: worker_measures.save_outputs(system, texts[name], path),
+        "statistics": lambda name: worker_measures.statistics_of(system, texts[name]),
         "sentences": lambda name: {"sentences": system.sentences(texts[name])},
         "stages": lambda name, batch_size: stages.stage_seconds(system, texts[name], batch_size),
         "products": lambda: ceiling.product_rates(system),

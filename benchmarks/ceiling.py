@@ -21,7 +21,7 @@ def product_rates(system: Any) -> dict[str, Any]:
     RETURNS (dict): Floating-point operations of all products, for one wordpiece, and how many of
         them this machine does in a second, by library and precision.
     """
-    from trf_bridge.wrappers.model import get_shim
+    from trf_bridge.wrappers.models.layer import get_shim
 
     model = get_shim(system.nlp.get_pipe("trf_tok2vec").model)._model
     # The pooler reads one row of each sentence, the layers read all of them.

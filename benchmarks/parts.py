@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy
 
-import corpus
 from systems import PEERS
 from turns import BRIDGE, PLAIN, Run, against, median_ratio, rotated
 from workers import Worker
@@ -68,7 +67,7 @@ def latency(run: Run, texts: Sequence[str]) -> dict[str, Any]:
     """Single short texts, in blocks that alternate between the systems."""
     sentences = run.sentences(run.add("latency source", texts))
     n_calls = run.args.latency_calls
-    short = corpus.short_texts(sentences, n_calls)
+    short = texts.short_texts(sentences, n_calls)
     key = run.add("short", short)
     blocks = numpy.linspace(0, n_calls, num=11, dtype=int).tolist()
     seconds: dict[str, list[list[float]]] = {system: [] for system in run.workers}
@@ -124,8 +123,8 @@ def growth(run: Run, texts: Sequence[str]) -> dict[str, Any]:
     n_chars = run.args.growth_chars
     curves: dict[str, Any] = {}
     for what, sets in [
-        ("document length", corpus.growing_documents(texts, n_chars)),
-        ("number of documents", corpus.growing_numbers(texts, n_chars)),
+        ("document length", texts.growing_documents(texts, n_chars)),
+        ("number of documents", texts.growing_numbers(texts, n_chars)),
     ]:
         points, n_tokens = {}, {}
         for times, documents in sets.items():
@@ -139,7 +138,7 @@ def growth(run: Run, texts: Sequence[str]) -> dict[str, Any]:
             system: [after / before for before, after in pairwise(line)]
             for system, line in curves[what]["seconds"].items()
         }
-    most = corpus.growing_numbers(texts, n_chars)[8]
+    most = texts.growing_numbers(texts, n_chars)[8]
     key = run.add("batch size", most)
     sizes = [size for size in BATCH_SIZES if size // 4 < len(most)]
     curves["batch size"] = _curve(sizes, [_seconds(run, key, size) for size in sizes])
@@ -166,8 +165,8 @@ def memory(run: Run, sets: dict[str, list[str]]) -> dict[str, Any]:
     with run.new_worker(BRIDGE) as worker:
         run.workers = {BRIDGE: worker}
         key = run.add(longest, sets[longest])
-        streamed = run.add("streamed", corpus.streamed_documents(texts, args.stream))
-        long = run.add("long", [corpus.long_document(texts, args.long_chars)])
+        streamed = run.add("streamed", texts.streamed_documents(texts, args.stream))
+        long = run.add("long", [texts.long_document(texts, args.long_chars)])
     run.workers = {}
     peaks: dict[str, Any] = {}
     for system in run.pythons:

@@ -58,7 +58,7 @@ def clocked(nlp: Any) -> Iterator[Clocks]:
     YIELDS (Clocks): The clocks.
     """
     from trf_bridge.pipes import tok2vec
-    from trf_bridge.wrappers.model import get_shim
+    from trf_bridge.wrappers.models.layer import get_shim
 
     pipes = dict(nlp.pipeline)
     wordpiecer, transformer = pipes["trf_wordpiecer"], pipes["trf_tok2vec"]
@@ -113,7 +113,7 @@ def alignment_seconds(system: Any, texts: Sequence[str]) -> dict[str, Any]:
     RETURNS (dict): Seconds of a wordpiece.
     """
     from trf_bridge.align import align, apply_alignment
-    from trf_bridge.pipes.records import get_wordpieces, token_spans
+    from trf_bridge.pipes.doc.records import get_wordpieces, token_spans
     from trf_bridge.pipes.streams import bounded_batches
 
     ops = system.nlp.get_pipe("trf_tok2vec").model.ops

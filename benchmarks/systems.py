@@ -80,7 +80,7 @@ class Bridge(Pipeline):
         measurement that a busy machine can turn."""
         from torch.nn import Linear
 
-        from trf_bridge.wrappers.model import get_shim
+        from trf_bridge.wrappers.models.layer import get_shim
 
         shim = get_shim(self.nlp.get_pipe("trf_tok2vec").model)
         model = shim._model if shim._lowered is None else shim._lowered.of(shim._model)
@@ -219,7 +219,7 @@ class Plain:
         """
         import torch
 
-        from trf_bridge.wrappers.subbatch import make_subbatches
+        from trf_bridge.wrappers.engine.planning import make_subbatches
 
         encoded = self.tokenizer(list(sentences), truncation=True)
         lengths = numpy.asarray([len(ids) for ids in encoded["input_ids"]])

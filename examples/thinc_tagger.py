@@ -32,8 +32,9 @@ from thinc.types import Floats2d
 
 from trf_bridge import Activations, TransformerModel, Wordpieces
 from trf_bridge.align import align, apply_alignment
-from trf_bridge.wrappers.loading import load_config, load_tokenizer, max_length
-from trf_bridge.wrappers.tokenizer import WordpieceTokenizer
+from trf_bridge.wrappers.configs import load_config, max_length
+from trf_bridge.wrappers.tokenizers.loading import load_tokenizer
+from trf_bridge.wrappers.tokenizers.tokenizer import WordpieceTokenizer
 
 
 @dataclass(frozen=True)

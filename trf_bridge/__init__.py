@@ -8,11 +8,11 @@ from .about import __version__
 
 if TYPE_CHECKING:
     from .pictures.render import render
-    from .pipes.attrs import install_extensions
-    from .pipes.hooks import install_hooks
+    from .pipes.doc.attributes import install_extensions
+    from .pipes.doc.hooks import install_hooks
     from .pipes.pretrained import from_pretrained
     from .types import Activations, Wordpieces
-    from .wrappers.model import TransformerModel
+    from .wrappers.models.layer import TransformerModel
 
 __all__ = [
     "Activations",
@@ -29,11 +29,11 @@ __all__ = [
 # transformers take seconds, and `import trf_bridge` should not.
 _HOMES = {
     "Activations": "types",
-    "TransformerModel": "wrappers.model",
+    "TransformerModel": "wrappers.models.layer",
     "Wordpieces": "types",
     "from_pretrained": "pipes.pretrained",
-    "install_extensions": "pipes.attrs",
-    "install_hooks": "pipes.hooks",
+    "install_extensions": "pipes.doc.attributes",
+    "install_hooks": "pipes.doc.hooks",
     "render": "pictures.render",
 }
 

@@ -9,9 +9,7 @@ import numpy
 
 from .._align import count_links, fill_links, overlap, trim_spans
 from ..types import Array, Wordpieces
-from .boundary import attach_boundary
-from .pairs import find_segments, overlap_segments
-from .weights import share_weights
+from .segments import find_segments, overlap_segments
 
 
 @dataclass(frozen=True)
@@ -145,3 +143,26 @@ def _concatenate(
     if not arrays:
         return numpy.empty(empty_shape, dtype=dtype)
     return numpy.ascontiguousarray(numpy.concatenate(arrays), dtype=dtype)
+
+
+def attach_boundary(ranges: Array, covered: Array, lengths: Array, boundary: Array) -> None:
+    """Link each boundary wordpiece to every token of its input, in place.
+
+    ranges (int32, (n_wp, 2)): First and last token (exclusive) of each wordpiece; changed.
+    covered (int32, (n_inputs, 2)): First and last token (exclusive) of each input.
+    lengths (int32, (n_inputs,)): Wordpieces of each input.
+    boundary (bool, (n_wp,)): Which wordpieces are boundary pieces.
+    """
+    ranges[boundary] = numpy.repeat(covered, lengths, axis=0)[boundary]
+
+
+def share_weights(shares: Array, dtype: str = "float32") -> Array:
+    """Divide each wordpiece evenly between the tokens that are linked to it.
+
+    The weights of one wordpiece add up to one, so the sum over all tokens is the sum over all
+    wordpieces and nothing is lost.
+
+    shares (int32, (n_links,)): Number of tokens linked to the wordpiece of each link.
+    RETURNS (float32, (n_links,)): 1 / shares.
+    """
+    return numpy.reciprocal(shares, dtype=dtype)

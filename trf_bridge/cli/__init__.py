@@ -15,7 +15,7 @@ from spacy.cli._util import app as spacy_app
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from ._shared import with_errors
+from .console import with_errors
 
 COMMANDS = (
     "init",
@@ -58,7 +58,7 @@ def make_command(name: str) -> Any:
     name (str): One of COMMANDS.
     RETURNS (Command): The command, with the option --verbose.
     """
-    function = import_module(f"{__name__}.{name}").command
+    function = import_module(f"{__name__}.commands.{name}").command
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
     single.command(name, no_args_is_help=True)(with_errors(function))
     return get_command(single)

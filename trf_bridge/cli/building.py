@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import errors
-from ._shared import check_file
+from .console import check_file
 from .fetching import Checkpoint, fetch, last_line, sha256_of
-from .outputs import check_folder, check_output, made_folder
 from .recipes import WEIGHTS, Recipe, load_recipe
+from .writing import check_folder, check_output, made_folder
 
 SAMPLE = "Laced with dreams, dripping in reality."
 

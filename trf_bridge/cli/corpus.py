@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
-from ._shared import check_file, read_lines
+from .console import check_file, read_lines
 
 if TYPE_CHECKING:
     from spacy.language import Language

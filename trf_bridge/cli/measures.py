@@ -14,15 +14,15 @@ import numpy
 
 from .. import errors
 from ..align import Alignment, align
-from ..pipes.inputs import input_spans
-from ..pipes.pairs import cut_docs_and_pairs, find_pairs
-from ..pipes.records import token_spans
+from ..pipes.doc.inputs import input_spans
+from ..pipes.doc.pairs import cut_docs_and_pairs, find_pairs
+from ..pipes.doc.records import token_spans
 from ..pipes.streams import bounded_batches
 from ..pipes.wordpiecer import TrfWordpiecer
 from ..types import Array, Wordpieces
-from ..wrappers.subbatch import make_subbatches
-from ..wrappers.tokenizer import WordpieceTokenizer
-from ._shared import progress
+from ..wrappers.engine.planning import make_subbatches
+from ..wrappers.tokenizers.tokenizer import WordpieceTokenizer
+from .console import progress
 from .corpus import read_corpus
 from .tables import make_table, visible
 

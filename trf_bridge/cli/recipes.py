@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import errors
-from ._shared import read_lines
+from .console import read_lines
 
 LICENSES = Path(__file__).resolve().parent / "licenses"
 

@@ -10,10 +10,10 @@ import numpy
 
 from ..align import Alignment
 from ..types import Array, Wordpieces
-from .reading import group_rows, input_groups, link_tokens, linked_range, read_links, shown_tokens
+from .links import group_rows, input_groups, link_tokens, linked_range, read_links, shown_tokens
 
 if TYPE_CHECKING:
-    from .reading import Obj
+    from .links import Obj
 
 
 class Link(NamedTuple):

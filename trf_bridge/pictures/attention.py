@@ -10,9 +10,9 @@ import numpy
 
 from .. import errors
 from ..align import Alignment
-from ..pipes.records import get_outputs
+from ..pipes.doc.records import get_outputs
 from ..types import Array, Wordpieces
-from .reading import (
+from .links import (
     group_rows,
     input_groups,
     link_tokens,
@@ -25,7 +25,7 @@ from .reading import (
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
-    from .reading import Obj
+    from .links import Obj
 
 
 @dataclass(frozen=True)

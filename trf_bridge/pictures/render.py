@@ -9,11 +9,11 @@ from spacy.tokens import Doc, Span
 from spacy.util import is_in_jupyter
 
 from .. import errors
-from .drawing import draw_alignment, draw_attention, draw_similarity, title_of
-from .html import wrap, wrap_page
+from .figures import draw_alignment, draw_attention, draw_similarity, title_of
+from .templates import wrap, wrap_page
 
 if TYPE_CHECKING:
-    from .reading import Obj
+    from .links import Obj
 
 STYLES = ("alignment", "attention", "similarity")
 THEMES = ("auto", "light", "dark")

@@ -8,10 +8,10 @@ import numpy
 
 from .. import errors
 from ..types import Array
-from .reading import on_cpu, shown_tokens
+from .links import on_cpu, shown_tokens
 
 if TYPE_CHECKING:
-    from .reading import Obj
+    from .links import Obj
 
 
 def token_similarity(one: Obj, two: Obj) -> Array:

@@ -1,1 +1,1 @@
-"""The spaCy side: pipeline components, extension attributes, hooks."""
+"""spaCy components."""

@@ -11,8 +11,8 @@ from spacy.tokens import Doc
 
 from .. import errors
 from ..types import Array, Wordpieces
-from ..wrappers.tokenizer import Encoded, WordpieceTokenizer
-from .records import token_spans
+from ..wrappers.tokenizers.tokenizer import Encoded, WordpieceTokenizer
+from .doc.records import token_spans
 
 
 def cut_docs(

@@ -37,7 +37,7 @@ def from_pretrained(name_or_path: str | Path, lang: str = "en", **settings: Any)
     import spacy
 
     from .. import errors
-    from ..wrappers.model import TransformerModel
+    from ..wrappers.models.layer import TransformerModel
 
     trf_name = str(name_or_path)
     known = {*(TransformerModel.__kwdefaults__ or {}), *WORDPIECER}

@@ -11,9 +11,9 @@ from thinc.api import Model
 from .. import errors
 from ..align import align, apply_alignment
 from ..types import Activations, Array
-from ..wrappers.model import TransformerModel
-from .listener import being_initialized
-from .records import get_wordpieces, token_spans
+from ..wrappers.models.layer import TransformerModel
+from .doc.records import get_wordpieces, token_spans
+from .heads.listener import being_initialized
 
 InT = Sequence[Doc]
 

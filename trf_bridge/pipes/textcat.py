@@ -16,9 +16,9 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
 from .. import errors
-from ..wrappers.model import get_shim
-from .listener import Listener
-from .sentence_vectors import ClassVectors, PoolerVectors
+from ..wrappers.models.layer import get_shim
+from .heads.listener import Listener
+from .heads.sentence_vectors import ClassVectors, PoolerVectors
 from .streams import annotate_stream
 from .tok2vec import TrfTok2Vec
 from .wordpiecer import TrfWordpiecer

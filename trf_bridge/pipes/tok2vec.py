@@ -17,16 +17,13 @@ from thinc.api import Config, Model, Optimizer, set_dropout_rate
 from .. import errors
 from ..align import Alignment, align, apply_alignment
 from ..types import Activations, Array, Wordpieces
-from ..wrappers.generations import check_origin, describe_origin
-from ..wrappers.loading import read_json
-from ..wrappers.model import get_shim, get_traits, sync_dims
-from ..wrappers.shim import FORMAT, check_format
+from ..wrappers.files import FORMAT, check_format, read_json
+from ..wrappers.models.generations import check_origin, describe_origin
+from ..wrappers.models.layer import get_shim, get_traits, sync_dims
 from ..wrappers.traits import Traits
-from .attrs import install_extensions
-from .hooks import install_hooks
-from .listener import Listener
-from .pending import EarlyStep, PendingBatch
-from .records import (
+from .doc.attributes import install_extensions
+from .doc.hooks import install_hooks
+from .doc.records import (
     drop_gradients,
     get_alignment,
     get_gradient,
@@ -36,10 +33,12 @@ from .records import (
     set_outputs,
     token_spans,
 )
+from .heads.listener import Listener
+from .heads.pending import EarlyStep, PendingBatch
+from .heads.upstream import Upstream
 from .standalone import replace_listener, replace_listener_cfg
 from .storage import replacing
 from .streams import MAX_TOKENS, annotate_stream
-from .upstream import Upstream
 from .wordpiecer import TrfWordpiecer
 
 TransformerLayer: TypeAlias = Model[Sequence[Wordpieces], list[Activations]]

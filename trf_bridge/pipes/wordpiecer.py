@@ -15,23 +15,22 @@ from spacy.vocab import Vocab
 
 from .. import errors
 from ..types import Wordpieces
-from ..wrappers.loading import (
+from ..wrappers.configs import load_config, max_length
+from ..wrappers.files import (
+    FORMAT,
+    check_format,
     files_from_bytes,
     files_to_bytes,
-    load_config,
-    load_saved_tokenizer,
-    load_tokenizer,
-    max_length,
     read_json,
     save_files,
 )
-from ..wrappers.shim import FORMAT, check_format
-from ..wrappers.tokenizer import WordpieceTokenizer, validate_overflow
-from .attrs import install_extensions
-from .inputs import SpansFunction, input_spans, validate_length, validate_sentences
-from .pairs import cut_docs_and_pairs, find_pairs, validate_separator
-from .records import set_wordpieces
-from .sentences import prediction_docs, updating_examples
+from ..wrappers.tokenizers.loading import load_saved_tokenizer, load_tokenizer
+from ..wrappers.tokenizers.tokenizer import WordpieceTokenizer, validate_overflow
+from .doc.attributes import install_extensions
+from .doc.inputs import SpansFunction, input_spans, validate_length, validate_sentences
+from .doc.pairs import cut_docs_and_pairs, find_pairs, validate_separator
+from .doc.records import set_wordpieces
+from .doc.sentences import prediction_docs, updating_examples
 from .storage import replacing
 from .streams import annotate_stream
 

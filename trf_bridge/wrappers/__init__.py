@@ -1,1 +1,1 @@
-"""Hugging Face models and tokenizers as thinc layers. Nothing here knows what a Doc is."""
+"""Hugging Face models and tokenizers behind plain records: nothing here sees a Doc."""

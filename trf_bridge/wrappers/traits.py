@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+import torch
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -73,7 +75,6 @@ def probe(
     output_hidden_states, output_attentions (bool): What to ask for.
     RETURNS (ModelOutput): What it gives.
     """
-    import torch
 
     parameters, pad_id = _parameters(model), _pad_id(model)
     n_rows = _n_rows(model)
@@ -109,7 +110,6 @@ def _pad_id(model: PreTrainedModel) -> int:
 
 def _same_start(one: Any, longer: Any) -> bool:
     """Whether padding leaves the hidden state of what stands before it as it is, up to rounding."""
-    import torch
 
     state = one.last_hidden_state
     tolerance = 1e-4 * max(1.0, float(state.abs().max()))
@@ -140,3 +140,41 @@ def quiet_flags(
     return {
         name: value for name, value in wanted.items() if value is not None and name in parameters
     }
+
+
+# Lengths of the inputs that a model is tried with, in falling order.
+TRIED = (5, 3, 3, 1)
+
+
+def some_ids(model: PreTrainedModel, traits: Traits) -> list[torch.Tensor]:
+    """Make inputs of wordpieces that are not padding, which some models give no position.
+
+    model (PreTrainedModel): The model.
+    traits (Traits): What it takes and gives.
+    RETURNS (list of Tensor, each int64 (n,)): One for each length in TRIED, on the model's device.
+    """
+    device = next(model.parameters()).device
+    known = [i for i in range(min(traits.n_rows, 50)) if i != traits.pad_id]
+    ids = torch.tensor([known[i * 7 % len(known)] for i in range(sum(TRIED))], device=device)
+    return list(ids.split(TRIED))
+
+
+def flags(traits: Traits) -> dict[str, Any]:
+    """RETURNS (dict): Arguments for a forward that gives all hidden states there are, and no
+    attentions."""
+    return quiet_flags(traits.parameters, output_hidden_states=traits.n_hidden_states > 0)
+
+
+def states_of(outputs: Any, traits: Traits) -> dict[str, torch.Tensor]:
+    """Name what a model gave for a row of inputs.
+
+    outputs (ModelOutput): What it gave.
+    traits (Traits): What it gives.
+    RETURNS (dict of str to Tensor): The last hidden state and all others, each (n_rows, width), and
+        the pooler output, (n_inputs, width).
+    """
+    layers = [outputs.last_hidden_state, *(outputs.get("hidden_states") or [])]
+    given = {f"states {i}": layer[0] for i, layer in enumerate(layers)}
+    if traits.pooler_width:
+        given["pooler"] = outputs.pooler_output
+    return given

@@ -1,0 +1,369 @@
+"""The group of commands: what it costs spaCy, its help, its errors; and `init`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy
+import pytest
+import spacy
+import typer
+from command_line import refused, run, trf
+from spacy.language import Language
+from typer.testing import CliRunner
+
+from trf_bridge.cli import COMMANDS
+from trf_bridge.cli.console import (
+    progress,
+    read_lines,
+    steps,
+    with_errors,
+)
+from trf_bridge.cli.pipelines import find_pipeline, load_pipeline
+from trf_bridge.cli.writing import check_output, made_folder, replacing_file
+
+TEXT = "Anna saw Berlin. It rained."
+
+
+def python(code: str, folder: Path, *arguments: str) -> Any:
+    """What a fresh process prints on its last line, as JSON."""
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_spacy_finds_the_group_and_imports_no_command(tmp_path: Path) -> None:
+    code = """
+import contextlib, io, json, sys
+from spacy.cli import setup_cli
+with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
+    setup_cli()
+ours = sorted(name for name in sys.modules if name.split(".")[0] == "trf_bridge")
+print(json.dumps([printed.getvalue(), ours]))
+"""
+    printed, ours = python(code, tmp_path, "--help")
+    assert "  trf " in printed
+    assert ours == [
+        *["trf_bridge", "trf_bridge.about", "trf_bridge.cli", "trf_bridge.cli.console"],
+        "trf_bridge.errors",
+    ]
+
+
+def test_the_group_imports_nothing_that_spacy_has_not(tmp_path: Path) -> None:
+    code = """
+import json, sys
+import spacy.cli
+before = set(sys.modules)
+import trf_bridge.cli
+print(json.dumps(sorted({name.split(".")[0] for name in set(sys.modules) - before})))
+"""
+    assert python(code, tmp_path) == ["trf_bridge"]
+
+
+def test_help_lists_the_commands() -> None:
+    printed = trf("--help")
+    for name in COMMANDS:
+        assert f"  {name} " in printed
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command_has_an_example(name: str) -> None:
+    printed = trf(name, "--help")
+    assert "Example:" in printed
+    assert f"python -m spacy trf {name} " in printed
+    assert "--verbose" in printed
+
+
+def test_unknown_command_is_refused_with_what_may_have_been_meant() -> None:
+    result = run("trf", "inspekt")
+    assert result.exit_code == 2
+    assert "inspect" in result.stderr
+
+
+def failing_app(error: Exception) -> typer.Typer:
+    def fail(name: Annotated[str, typer.Option()] = "x") -> None:
+        raise error
+
+    app = typer.Typer(add_completion=False)
+    app.command()(with_errors(fail))
+    return app
+
+
+@pytest.mark.parametrize("error", [KeyError("label"), RuntimeError("two\n  lines"), OSError()])
+def test_unexpected_error_is_one_line(error: Exception) -> None:
+    result = CliRunner().invoke(failing_app(error), ["--name", "y"])
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("[TB040] ")
+    assert type(error).__name__ in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "--verbose" in result.stderr
+
+
+@pytest.mark.parametrize("message", ["[TB001] No checkpoint.", "[E050] Can't find model."])
+def test_error_with_a_code_is_shown_as_it_is(message: str) -> None:
+    result = CliRunner().invoke(failing_app(ValueError(message)), [])
+    assert (result.exit_code, result.stderr) == (1, message + "\n")
+
+
+def test_warning_is_one_line() -> None:
+    def warn(name: Annotated[str, typer.Option()] = "x") -> None:
+        warnings.warn("[TB101] two\nlines", stacklevel=1)
+        warnings.warn("no code", stacklevel=1)
+
+    app = typer.Typer(add_completion=False)
+    app.command()(with_errors(warn))
+    before = warnings.showwarning
+    result = CliRunner().invoke(app, ["--name", "y"])
+    assert result.stderr == "[TB101] two lines\nUserWarning: no code\n"
+    assert warnings.showwarning is before
+
+
+def test_verbose_lets_the_error_through() -> None:
+    error = KeyError("label")
+    result = CliRunner().invoke(failing_app(error), ["--verbose"])
+    assert result.exit_code == 1
+    assert result.exception is error
+
+
+def test_verbose_shows_the_traceback(tmp_path: Path) -> None:
+    for options, expected in [([], False), (["--verbose"], True)]:
+        command = [sys.executable, "-m", "spacy", "trf", "inspect", "no_such_pipeline", "x"]
+        done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert "TB044" in done.stderr
+        assert ("Traceback" in done.stderr) is expected
+
+
+def test_output_is_replaced_only_when_told_to(tmp_path: Path) -> None:
+    check_output(tmp_path / "new", force=False)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ValueError, match=r"TB041.*--force"):
+        check_output(tmp_path / "file", force=False)
+    check_output(tmp_path / "file", force=True)
+
+
+def test_folder_of_other_things_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("x")
+    with pytest.raises(ValueError, match=r"TB041.*no saved pipeline"):
+        check_output(tmp_path, force=True, folder=True)
+
+
+def test_dangling_link_is_something_that_exists(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="TB041"):
+        check_output(tmp_path / "link", force=False)
+
+
+def test_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "page.html"
+    with replacing_file(path) as staged:
+        staged.write_text("one")
+        assert not path.exists()
+    assert path.read_text() == "one"
+    plain = tmp_path / "plain"
+    plain.write_text("")
+    assert path.stat().st_mode == plain.stat().st_mode
+
+    def fail() -> None:
+        with replacing_file(path) as staged:
+            staged.write_text("two")
+            raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        fail()
+    assert path.read_text() == "one"
+    assert [file.name for file in path.parent.iterdir()] == ["page.html"]
+
+
+def test_folders_that_were_made_for_nothing_are_removed(tmp_path: Path) -> None:
+    def fail(path: Path) -> None:
+        with made_folder(path):
+            assert path.is_dir()
+            raise OSError("the disk is full")
+
+    (tmp_path / "there").mkdir()
+    for name in ("a/b/c", "there", "there/d"):
+        with pytest.raises(OSError, match="full"):
+            fail(tmp_path / name)
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+def test_file_is_no_folder_to_write_into(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "file" / "out", tmp_path / "file" / "a" / "b"):
+        with pytest.raises(ValueError, match=r"TB041.*file exists already.*no folder"):
+            check_output(path, force=True, folder=True)
+    with pytest.raises(ValueError, match=r"TB041.*is a folder"):
+        check_output(tmp_path / "empty", force=True)
+    check_output(tmp_path / "empty", force=True, folder=True)
+
+
+def test_lines_are_read_without_marks_and_ends(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes("\ufeffgrün\r\n\x0bein\u2028Satz\nlast".encode())
+    assert list(read_lines(path)) == ["grün", "\x0bein\u2028Satz", "last"]
+
+
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        ("fine\ngrün\n".encode("latin1"), "line 2 has the byte 0xfc"),
+        ("grün".encode("utf-16"), "line 1 has the byte 0xff"),
+        (b"\xef\xbb\xbfgr\xfcn", "line 1 has the byte 0xfc"),
+    ],
+)
+def test_text_that_is_not_utf8_is_refused(tmp_path: Path, content: bytes, where: str) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"TB042.*text\.txt.*{where}"):
+        list(read_lines(path))
+
+
+@pytest.mark.parametrize("name", ["missing.txt", "."])
+def test_what_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="TB044"):
+        list(read_lines(tmp_path / name))
+
+
+def test_progress_is_quiet_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(progress(iter("abc"), what="Reading", unit="letters")) == ["a", "b", "c"]
+    with steps(2) as step:
+        step("One")
+        step("Two")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_progress_shows_where_there_is_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with steps(2) as step:
+        step("Loading")
+        step("Saving")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Loading (1/2)" in err
+    assert "Saving (2/2)" in err
+
+
+def test_pipeline_is_found_as_spacy_finds_it(tmp_path: Path, source: Path) -> None:
+    assert find_pipeline(str(source)) == source
+    for name in ("no_such_pipeline", str(tmp_path), "numpy"):
+        with pytest.raises(ValueError, match="TB044"):
+            find_pipeline(name)
+
+
+def test_pipeline_without_the_component_is_refused(tmp_path: Path) -> None:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    nlp.to_disk(tmp_path / "plain")
+    with pytest.raises(ValueError, match=r"TB043.*trf_wordpiecer.*sentencizer"):
+        load_pipeline(str(tmp_path / "plain"), needs=["trf_wordpiecer"])
+    assert "TB043" in refused("inspect", tmp_path / "plain", "a text")
+
+
+def test_only_what_is_needed_is_loaded(tmp_path: Path, source: Path) -> None:
+    nlp = load_pipeline(str(source), needs=["trf_wordpiecer"], only=True)
+    assert nlp.component_names == ["sentencizer", "trf_wordpiecer"]
+    nlp = load_pipeline(str(source), needs=["trf_wordpiecer"])
+    assert nlp.component_names == ["sentencizer", "trf_wordpiecer", "trf_tok2vec"]
+
+
+@pytest.fixture(scope="module")
+def source(pipeline: Callable[..., Language], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a pipeline that is nothing but a transformer."""
+    folder = tmp_path_factory.mktemp("source") / "pipeline"
+    pipeline("bert").to_disk(folder)
+    return folder
+
+
+def test_init_makes_what_from_pretrained_makes(
+    checkpoint: Callable[[str], Path], pipeline: Callable[..., Language], tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "pipeline"
+    assert trf("init", checkpoint("bert"), out, "--lang", "de") == ""
+    nlp = spacy.load(out)
+    assert nlp.lang == "de"
+    expected = pipeline("bert", lang="de")(TEXT).tensor
+    numpy.testing.assert_array_equal(nlp(TEXT).tensor, expected)
+    assert [path.name for path in out.parent.iterdir()] == ["pipeline"]
+
+
+def test_init_passes_its_options_on(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    options = ["--max-length", 16, "--overflow", "window", "--sentences", "doc"]
+    options += ["--words-per-batch", 64, "--precision", "bf16"]
+    options += ["--output-attentions", "--output-hidden-states"]
+    trf("init", checkpoint("bert"), tmp_path / "out", *options)
+    config = spacy.load(tmp_path / "out").config["components"]
+    wordpiecer, model = config["trf_wordpiecer"], config["trf_tok2vec"]["model"]
+    assert [wordpiecer[f] for f in ("max_length", "overflow", "sentences")] == [16, "window", "doc"]
+    assert [model[f] for f in ("words_per_batch", "precision")] == [64, "bf16"]
+    assert model["output_attentions"] is True
+    assert model["output_hidden_states"] is True
+
+
+def test_init_does_not_replace_unless_told_to(
+    checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    trf("init", checkpoint("bert"), out)
+    before = (out / "config.cfg").read_bytes()
+    assert "TB041" in refused("init", checkpoint("roberta"), out)
+    assert (out / "config.cfg").read_bytes() == before
+    trf("init", checkpoint("roberta"), out, "--force")
+    assert (out / "config.cfg").read_bytes() != before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["no/such-checkpoint"], "TB002"),
+        (["{bert}", "--overflow", "ignore"], "TB008"),
+        (["{bert}", "--words-per-batch", "-1"], "TB009"),
+        (["{bert}", "--precision", "fp64"], "TB008"),
+    ],
+)
+def test_init_that_fails_writes_nothing(
+    checkpoint: Callable[[str], Path], tmp_path: Path, arguments: list[str], code: str
+) -> None:
+    name, *options = [argument.format(bert=checkpoint("bert")) for argument in arguments]
+    assert code in refused("init", name, tmp_path / "new" / "out", *options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_init_that_fails_while_saving_leaves_no_folder(
+    checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Language, path: Path) -> None:
+        (path / "half.cfg").write_text("x")
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(Language, "to_disk", fail)
+    assert "TB040" in refused("init", checkpoint("bert"), tmp_path / "new" / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_init_that_fails_while_saving_leaves_what_was_there(
+    checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    trf("init", checkpoint("bert"), out)
+    before = (out / "config.cfg").read_bytes()
+
+    def fail(self: Language, path: Path) -> None:
+        (path / "half.cfg").write_text("x")
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(Language, "to_disk", fail)
+    assert "TB040" in refused("init", checkpoint("roberta"), out, "--force")
+    assert (out / "config.cfg").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

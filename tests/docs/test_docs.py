@@ -1,0 +1,507 @@
+"""Every Python block of the pages runs; what is generated says what the code says."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import re
+import shutil
+import sys
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy
+import pytest
+import spacy
+import typer
+from markdown_it import MarkdownIt
+from spacy.language import Language
+from spacy.tokens.underscore import Underscore
+from thinc.api import Config
+
+import trf_bridge
+from trf_bridge import errors
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
+PAGES += sorted(DOCS.glob("*.md"))
+IDS = [str(page.relative_to(ROOT)) for page in PAGES]
+
+# What the blocks find in their working directory, in the place of a package or a name on the hub.
+PIPELINES = {"en_trf_bert": "bert"}
+CHECKPOINTS = {"distilbert/distilbert-base-uncased": "bert"}
+# A pipeline of spacy-transformers, which can't be installed together with this package.
+OLD = "my_old_pipeline"
+LISTENER = "trf_bridge.Tok2VecListener.v1"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page: its language, its text, the line on which the text begins."""
+
+    language: str
+    text: str
+    line: int
+
+
+def blocks_of(page: Path) -> list[Block]:
+    tokens = MarkdownIt().parse(page.read_text(encoding="utf8"))
+    fences = [token for token in tokens if token.type == "fence"]
+    return [Block(t.info.strip(), t.content, t.map[0] + 1) for t in fences if t.map]
+
+
+def python_blocks(page: Path) -> list[Block]:
+    return [block for block in blocks_of(page) if block.language == "python"]
+
+
+@pytest.fixture(autouse=True)
+def modules_of_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in (DOCS, ROOT / "examples"):
+        monkeypatch.syspath_prepend(folder)
+
+
+@pytest.fixture
+def working_directory(
+    tmp_path: Path,
+    checkpoint: Callable[[str], Path],
+    pipeline: Callable[..., Language],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """A folder in which the names that the blocks load are those of small checkpoints."""
+    for name, family in PIPELINES.items():
+        pipeline(family).to_disk(tmp_path / name)
+    for name, family in CHECKPOINTS.items():
+        shutil.copytree(checkpoint(family), tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    # `make demo` installs a package of this name, which spaCy would prefer to the folder.
+    monkeypatch.setattr(spacy.util, "is_package", lambda name: False)
+    load = spacy.load
+    old = old_pipeline(checkpoint("bert"))
+    monkeypatch.setattr(
+        spacy, "load", lambda name, **options: old if name == OLD else load(name, **options)
+    )
+    return tmp_path
+
+
+def old_pipeline(checkpoint: Path) -> Any:
+    """What stands for a pipeline of spacy-transformers 1.4: the model and the tokenizer of
+    transformers, where that has them."""
+    from transformers import AutoModel, AutoTokenizer
+
+    model = types.SimpleNamespace(
+        transformer=AutoModel.from_pretrained(checkpoint),
+        tokenizer=AutoTokenizer.from_pretrained(checkpoint),
+    )
+    return types.SimpleNamespace(
+        get_pipe={"transformer": types.SimpleNamespace(model=model)}.__getitem__
+    )
+
+
+@pytest.fixture
+def cpu() -> Iterator[None]:
+    """A block may ask for the GPU; what comes after is on the CPU again."""
+    yield
+    spacy.require_cpu()
+
+
+@pytest.fixture
+def namespace() -> Iterator[dict[str, Any]]:
+    """Globals of a page, of a module that can be found: pickle and typing look there."""
+    module = types.ModuleType("page")
+    sys.modules[module.__name__] = module
+    yield vars(module)
+    del sys.modules[module.__name__]
+
+
+WITH_PYTHON = [page for page in PAGES if python_blocks(page)]
+
+
+@pytest.mark.filterwarnings("ignore:.*W109")
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=[IDS[PAGES.index(p)] for p in WITH_PYTHON])
+def test_python_blocks_run(
+    page: Path, working_directory: Path, namespace: dict[str, Any], cpu: None
+) -> None:
+    for block in python_blocks(page):
+        # Empty lines above, so that a traceback shows the line of the page.
+        code = compile("\n" * block.line + block.text, str(page), "exec")
+        exec(code, namespace)
+
+
+def test_pages_have_blocks_to_run() -> None:
+    blocks = [block for page in WITH_PYTHON for block in python_blocks(page)]
+    assert len(blocks) > 25
+    # Code in a block without a language would not be run.
+    others = [block for page in PAGES for block in blocks_of(page) if block.language != "python"]
+    assert not [block for block in others if re.search(r"^(import|from) \w+", block.text, re.M)]
+    assert {block.language for block in others} <= {
+        *["bash", "console", "ini", "text", "{include} ../CHANGELOG.md"],
+        *["{include} ../CONTRIBUTING.md", "{toctree}"],
+    }
+
+
+def test_a_block_that_fails_shows_its_line(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Title\n\n```python\nx = 1\nraise KeyError(x)\n```\n")
+    (block,) = python_blocks(page)
+    with pytest.raises(KeyError) as error:
+        exec(compile("\n" * block.line + block.text, str(page), "exec"), {})
+    assert error.traceback[-1].lineno + 1 == 5
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_configs_name_what_there_is(page: Path) -> None:
+    for block in blocks_of(page):
+        if block.language != "ini":
+            continue
+        for name, component in read_config(block.text).get("components", {}).items():
+            check_component(name, component)
+
+
+def read_config(text: str) -> Config:
+    """A part of a config, with the sections above those that it shows."""
+    sections = re.findall(r"^\[([\w.]+)\]$", text, re.M)
+    parents = {".".join(s.split(".")[:i]) for s in sections for i in range(1, s.count(".") + 1)}
+    above = "".join(f"[{section}]\n" for section in sorted(parents - set(sections)))
+    return Config().from_str(above + text, interpolate=False)
+
+
+def check_component(name: str, component: dict[str, Any]) -> None:
+    factory = component.get("factory", name)
+    if factory in ours("spacy_factories"):
+        known = {"factory", *Language.get_factory_meta(factory).default_config}
+        assert set(component) <= known
+    for registry, block in named_functions(component):
+        if block[registry].startswith("trf_bridge."):
+            function = getattr(spacy.registry, registry[1:]).get(block[registry])
+            assert set(block) - {registry} <= set(inspect.signature(function).parameters)
+
+
+def named_functions(block: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for key, value in block.items():
+        if isinstance(value, dict):
+            yield from named_functions(value)
+        elif key.startswith("@"):
+            yield key, block
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_commands_name_what_there_is(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    text = page.read_text(encoding="utf8")
+    for block in blocks_of(page):
+        if block.language in ("bash", "console"):
+            assert set(re.findall(r"^make ([a-z-]+)", block.text, re.M)) <= targets
+    assert set(re.findall(r"`make ([a-z-]+)`", text)) <= targets
+    folders = "trf_bridge|docs|examples|packaging|benchmarks|tests"
+    for path in re.findall(rf"\b(?:{folders})/[\w./-]*\w", text):
+        if not path.startswith(("docs/_build", "examples/data")):
+            assert list(ROOT.glob(path)), path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf8")
+    for target in re.findall(r"\]\(([^)#\s]+)", text):
+        if not target.startswith("https://"):
+            assert (page.parent / target).exists(), target
+
+
+# What is generated
+
+
+def generated(part: str) -> str:
+    text: str = importlib.import_module("reference").GENERATED[part]()
+    return text
+
+
+def section(text: str, title: str) -> str:
+    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+    assert found, title
+    return found[1]
+
+
+def rows_of(text: str) -> dict[str, list[str]]:
+    """First cell of each row of a table -> the others."""
+    rows = re.findall(r"^\| `\*{0,2}(\w+)` \| (.*) \|$", text, re.M)
+    return {name: rest.split(" | ") for name, rest in rows}
+
+
+def ours(group: str) -> dict[str, Any]:
+    found = [e for e in entry_points(group=group) if e.value.startswith("trf_bridge.")]
+    return {entry.name: entry.load() for entry in found}
+
+
+def test_every_component_is_there_with_every_field() -> None:
+    text = generated("components")
+    assert re.findall(r"^## (\w+)$", text, re.M) == list(ours("spacy_factories"))
+    for name, make in ours("spacy_factories").items():
+        defaults = Language.get_factory_meta(name).default_config
+        rows = rows_of(section(text, name))
+        assert list(rows) == list(defaults) == list(inspect.signature(make).parameters)[2:]
+        assert all(len(cells[-1]) > 20 for cells in rows.values())
+        (config,) = re.findall(r"```ini\n(.*?)```", section(text, name), re.S)
+        assert read_config(config)["components"] == {name: {"factory": name, **defaults}}
+
+
+@pytest.mark.parametrize(
+    ("part", "group"),
+    [
+        ("architectures", "spacy_architectures"),
+        ("sentence functions", "spacy_misc"),
+        ("scorers", "spacy_scorers"),
+    ],
+)
+def test_every_function_is_there_with_every_argument(part: str, group: str) -> None:
+    text = generated(part)
+    assert re.findall(r"^## ([\w.]+)$", text, re.M) == list(ours(group))
+    for name, function in ours(group).items():
+        rows = rows_of(section(text, name))
+        parameters = inspect.signature(function).parameters
+        assert list(rows) == list(parameters)
+        for argument, (default, _) in rows.items():
+            assert json.loads(default.strip("`")) == parameters[argument].default
+
+
+def test_every_public_name_is_there() -> None:
+    text = generated("public names")
+    names = [name for name in trf_bridge.__all__ if callable(getattr(trf_bridge, name))]
+    assert re.findall(r"^## (\w+)$", text, re.M) == names
+    fields = list(trf_bridge.Wordpieces.__dataclass_fields__)
+    assert list(rows_of(section(text, "Wordpieces"))) == fields
+
+
+def test_settings_of_from_pretrained_are_named() -> None:
+    """Its docstring lists them, and the page shows the docstring."""
+    known = importlib.import_module("trf_bridge.pipes.pretrained").WORDPIECER
+    model = list(inspect.signature(trf_bridge.TransformerModel).parameters)[1:]
+    described = rows_of(section(generated("public names"), "from_pretrained"))["settings"][-1]
+    for name in [*known, *model]:
+        assert re.search(rf"\b{name}\b", described.replace("\\", "")), name
+
+
+def test_every_code_is_there_with_its_message() -> None:
+    text = generated("errors")
+    codes = sorted(name for name in vars(errors) if re.fullmatch(r"TB\d{3}", name))
+    assert re.findall(r"^### (TB\d{3})$", text, re.M) == codes
+    plain = re.sub(r"(?<!\\)\*(\w+(?:\\_\w+)*)(?<!\\)\*", r"{\1}", text).replace("\\", "")
+    for code in codes:
+        assert f"### {code}\n\n{getattr(errors, code).removeprefix(f'[{code}] ')}\n" in plain + "\n"
+    assert text.index("## Errors") < text.index("## Warnings") < text.index("### TB101")
+
+
+def test_what_a_checkpoint_of_an_old_pipeline_computes(
+    working_directory: Path, namespace: dict[str, Any], pipeline: Callable[..., Language]
+) -> None:
+    """The blocks of the page carry the weights over."""
+    for block in python_blocks(DOCS / "from_spacy_transformers.md"):
+        exec(block.text, namespace)
+    text = "Anna saw Berlin."
+    numpy.testing.assert_array_equal(namespace["nlp"](text).tensor, pipeline("bert")(text).tensor)
+
+
+def test_every_recipe_is_there() -> None:
+    recipes = sorted(path.stem for path in (ROOT / "packaging" / "recipes").glob("*.cfg"))
+    assert list(rows_of(generated("recipes"))) == recipes
+
+
+def test_every_result_is_there() -> None:
+    text = generated("measurements")
+    for path in (ROOT / "benchmarks" / "results").iterdir():
+        assert f"## {path.stem}.py\n" in text
+        if path.suffix == ".md":
+            assert path.read_text(encoding="utf8").strip() in text
+
+
+def test_results_without_a_table_are_made_one() -> None:
+    numbers = importlib.import_module("reference")._numbers
+    assert "| speed | 4,829 |" in numbers({"speed": 4829.008, "versions": {"torch": "2"}})
+    assert "| apart | 1.544e-07 |" in numbers({"apart": 1.5441e-07})
+    assert numbers([{"a": 1, "b": 0.5}]) == "| a | b |\n|---|---|\n| 1 | 0.5 |"
+
+
+def test_what_is_generated_stands_below_the_heading_there() -> None:
+    fill_in = importlib.import_module("reference").fill_in
+    text = fill_in(
+        "# Title\n\n## Part\n\n```bash\n# no heading\n```\n\n<!-- generated: scorers -->\n"
+    )
+    assert "\n### trf_bridge.textcat_scorer.v1\n" in text
+    with pytest.raises(KeyError, match="no such part"):
+        fill_in("<!-- generated: no such part -->")
+
+
+def test_pages_ask_for_all_that_is_generated() -> None:
+    asked = {
+        part
+        for page in PAGES
+        for part in re.findall(r"<!-- generated: ([a-z ]+) -->", page.read_text(encoding="utf8"))
+    }
+    assert asked == set(importlib.import_module("reference").GENERATED)
+
+
+def test_attributes_are_those_that_are_installed() -> None:
+    trf_bridge.install_extensions()
+    text = (DOCS / "attributes.md").read_text(encoding="utf8")
+    installed = {name for name in Underscore.doc_extensions if name.startswith("trf_")}
+    assert set(re.findall(r"`doc\._\.(trf_\w+)`", text)) == installed
+
+
+def test_names_in_the_table_of_the_peer_are_there() -> None:
+    """The second column of the page on spacy-transformers, against the code."""
+    trf_bridge.install_extensions()
+    page = (DOCS / "from_spacy_transformers.md").read_text(encoding="utf8")
+    rows = re.findall(r"^\| (?!spacy-transformers|---).*? \| (.*?) \| .*\|$", page, re.M)
+    assert len(rows) > 25
+    fields = {
+        *inspect.signature(trf_bridge.TransformerModel).parameters,
+        *inspect.signature(ours("spacy_architectures")[LISTENER]).parameters,
+        *Language.get_factory_meta("trf_wordpiecer").default_config,
+    }
+    for name in re.findall(r"`([^`]+)`", " ".join(rows)):
+        if name.startswith("trf_bridge."):
+            assert name in ours("spacy_architectures")
+        elif name.startswith("doc._."):
+            assert name.removeprefix("doc._.") in Underscore.doc_extensions
+        elif name.startswith("doc."):
+            assert hasattr(spacy.tokens.Doc, name.removeprefix("doc."))
+        else:
+            known = {*fields, *ours("spacy_factories"), "@misc"}
+            assert name.partition(" = ")[0] in known, name
+
+
+def test_plans_are_those_of_the_command() -> None:
+    from trf_bridge.cli.training_config import PLANS
+
+    text = (DOCS / "training.md").read_text(encoding="utf8")
+    (header,) = re.findall(r"^\| \| (.*) \|\n\|---", text, re.M)
+    names = re.findall(r"`(\w+)`", header)
+    assert set(names) == set(PLANS)
+    rows = re.findall(r"^\| (?:the tr|of its|training|or after|the score).*", text, re.M)
+    for place, name in enumerate(names, 2):
+        cells = [row.split(" | ")[place - 1].rstrip(" |") for row in rows]
+        plan = PLANS[name]
+        assert f'"{plan.model.get("precision", "fp32")}"' in cells[0]
+        assert f"`freeze = {json.dumps(plan.model.get('freeze', 'none'))}`" in cells[1]
+        numbers = [int(re.sub(r"\D", "", cell)) for cell in cells[2:]]
+        assert numbers == [plan.steps, plan.patience, plan.eval_frequency]
+
+
+# Commands
+
+
+class Style(str, Enum):
+    a = "a"
+    b = "b"
+
+
+def look(
+    text: list[str],
+    style: Annotated[Style, typer.Option(help="How | it looks.")] = Style.a,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite.")] = False,
+    secret: Annotated[str, typer.Option(hidden=True)] = "",
+) -> None:
+    """Look at a text.
+
+    More of it, with `code` and <tags>.
+
+    \b
+    Example:
+      look TEXT
+        and more
+    """
+
+
+def test_commands_are_described() -> None:
+    app = typer.Typer(rich_markup_mode=None)
+    app.command("look")(look)
+    app.command("other")(lambda: None)
+    text = importlib.import_module("commands").commands(typer.main.get_command(app))
+    assert re.findall(r"^## (\w+)$", text, re.M) == ["look", "other"]
+    assert re.match(r"## look\n\n```text\npython -m spacy trf look .+\n```\n\nLook at a text", text)
+    assert "\n\nMore of it, with `code` and \\<tags\\>.\n\n" in text
+    assert "\n\nExample:\n\n```text\nlook TEXT\n  and more\n```\n" in text
+    assert re.search(r"^\| `text\S* .*` \| .* \|$", text, re.M)
+    assert re.search(r"^\| `--style .*a\\\|b.*` \| How \\\| it looks\..* \|$", text, re.M)
+    assert re.search(r"^\| `--force` \| Overwrite\. \|$", text, re.M)
+    assert "secret" not in text
+
+
+def test_commands_of_the_package_are_described() -> None:
+    group, text = importlib.import_module("commands").find_group(), generated("commands")
+    names = [] if group is None else group.list_commands(None)
+    assert re.findall(r"^## (\w+)$", text, re.M) == names
+    for name in names:
+        for parameter in group.get_command(None, name).params:
+            shown = parameter.metavar or parameter.opts[-1]
+            assert getattr(parameter, "hidden", False) or shown in section(text, name)
+
+
+# The picture
+
+
+def test_picture_is_what_is_computed() -> None:
+    drawing = importlib.import_module("draw_alignment")
+    assert drawing.PICTURE.read_text(encoding="utf8") == drawing.draw(drawing.compute())
+
+
+def test_picture_shows_the_wordpieces_of_an_uncased_bert(tmp_path: Path) -> None:
+    from transformers import BertTokenizerFast
+
+    drawing = importlib.import_module("draw_alignment")
+    vocabulary = tmp_path / "vocab.txt"
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "she",
+        "is",
+        "isn",
+        "'",
+        "t",
+        "home",
+        ".",
+    ]
+    vocabulary.write_text("\n".join(words))
+    tokenizer = BertTokenizerFast.from_pretrained(tmp_path)
+    encoding = tokenizer(drawing.TEXT, return_offsets_mapping=True, return_special_tokens_mask=True)
+    assert tokenizer.convert_ids_to_tokens(encoding["input_ids"]) == drawing.PIECES
+    assert encoding["offset_mapping"] == drawing.OFFSETS
+    assert encoding["special_tokens_mask"] == [int(edge) for edge in drawing.BOUNDARY]
+    assert [token.text for token in spacy.blank("en")(drawing.TEXT)] == drawing.TOKENS
+
+
+def test_picture_has_the_weights_of_the_text() -> None:
+    drawing = importlib.import_module("draw_alignment")
+    alignment = drawing.compute()
+    assert alignment.tolist() == [[0, 1, 7], [0, 2, 7], [0, 2, 3, 4, 7], [0, 5, 7], [0, 6, 7]]
+    text = drawing.PICTURE.read_text(encoding="utf8")
+    assert re.findall(r">(1|1/2|1/5 each)<", text) == [
+        *["1", "1/2", "1/2", "1", "1", "1", "1", "1/5 each", "1/5 each"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("part", "kind", "words"),
+    [
+        ("picture of an alignment", "alignment", ["n't", "[CLS]", "1/5"]),
+        ("picture of attention", "attention", ["shares", "[CLS]"]),
+        ("picture of similarity", "similarity", ["shares", "delicious"]),
+    ],
+)
+def test_pictures_are_drawn_into_the_page(
+    part: str, kind: str, words: list[str], working_directory: Path
+) -> None:
+    text = generated(part)
+    assert text.startswith('```{raw} html\n<div class="trf-render"')
+    assert text.endswith("\n```")
+    assert text.count("```") == 2
+    assert f'data-kind="{kind}"' in text
+    assert all(word in text for word in words)

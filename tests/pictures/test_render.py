@@ -1,0 +1,366 @@
+"""The pictures as HTML: what they hold, what they never hold, and what is refused."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import sys
+import zlib
+from html.parser import HTMLParser
+from types import ModuleType
+
+import numpy
+import pytest
+from spacy.tokens import Doc
+
+import trf_bridge
+from trf_bridge.pictures import templates as html
+from trf_bridge.pictures.alignment import read_alignment
+from trf_bridge.pictures.attention import count_cells, read_attention
+from trf_bridge.pictures.similarity import token_similarity
+
+TEXT = "Apple shares rose unhappily. Don't the apples in Straße isn't 👍🏽 sleep?"
+EVIL = '<script>alert("x")</script> & <img src=x> </figure> \u2028 "quoted" \'too\''
+STYLES = ["alignment", "attention", "similarity"]
+VOID = {"meta", "link", "line", "br", "img"}
+
+
+class Elements(HTMLParser):
+    """Every element with its attributes and text; fails where tags don't close in order."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.found, self.open = [], []
+        self.feed(source)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        element = {"tag": tag, "text": "", **dict(attrs)}
+        self.found.append(element)
+        if tag not in VOID:
+            self.open.append(element)
+
+    def handle_startendtag(self, tag, attrs):
+        self.found.append({"tag": tag, "text": "", **dict(attrs)})
+
+    def handle_endtag(self, tag):
+        assert self.open.pop()["tag"] == tag
+
+    def handle_data(self, data):
+        for element in self.open:
+            element["text"] += data
+
+    def of_class(self, name):
+        return [e for e in self.found if name in e.get("class", "").split()]
+
+
+def payloads(source):
+    """What the scripts of the figures read."""
+    kinds = [e for e in Elements(source).found if e.get("type") == "application/json"]
+    return [json.loads(element["text"]) for element in kinds]
+
+
+def unpack(packed, dtype):
+    return numpy.frombuffer(zlib.decompress(base64.b64decode(packed)), dtype=dtype)
+
+
+@pytest.fixture
+def nlp(pipeline):
+    return pipeline("bert", output_attentions=True)
+
+
+# --- alignment
+
+
+def test_parts_hold_every_link_once(pipeline, family):
+    doc = pipeline(family)(TEXT)
+    expected = {
+        (token, row)
+        for token, rows in enumerate(doc._.trf_alignment)
+        for row in rows
+        if not doc._.trf_boundary[row]
+    }
+    found, tokens, rows = [], [], []
+    shares = numpy.bincount([row for linked in doc._.trf_alignment for row in linked])
+    for text in read_alignment(doc):
+        for part in text.parts:
+            tokens += part.tokens
+            rows += part.rows
+            for link in part.links:
+                found.append((part.tokens[link.token], part.rows[link.piece]))
+                assert link.weight == pytest.approx(1 / shares[found[-1][1]], abs=1e-6)
+    assert sorted(found) == sorted(expected)
+    assert tokens == list(range(len(doc)))
+    assert rows == list(range(len(doc._.trf_word_pieces)))
+
+
+def test_parts_can_not_be_cut_further(pipeline, family):
+    doc = pipeline(family)(TEXT)
+    for text in read_alignment(doc):
+        for part in text.parts:
+            assert part.boundary == (not part.tokens)
+            reached = {0}
+            for _ in part.tokens:  # tokens that a path of links connects with the first
+                pieces = {link.piece for link in part.links if link.token in reached}
+                reached |= {link.token for link in part.links if link.piece in pieces}
+            assert part.boundary or reached == set(range(len(part.tokens)))
+
+
+def test_boundary_pieces_are_parts_of_their_own(nlp):
+    doc = nlp(TEXT)
+    for text in read_alignment(doc):
+        edges = [part for part in text.parts if part.boundary]
+        assert [text.parts[0], text.parts[-1]] == edges
+        assert [doc._.trf_word_pieces_[part.rows[0]] for part in edges] == ["[CLS]", "[SEP]"]
+
+
+def test_tokens_that_are_not_read_stand_apart(pipeline):
+    with pytest.warns(UserWarning, match="TB101"):
+        doc = pipeline("bert", max_length=8)("A man sleeps in the house and the tide is rising.")
+    read, cut = read_alignment(doc)
+    assert not read.cut
+    assert cut.cut
+    inside = [token for part in read.parts for token in part.tokens]
+    past = [token for part in cut.parts for token in part.tokens]
+    assert inside + past == list(range(len(doc)))
+    assert "not read by the model" in trf_bridge.render(doc)
+
+
+def test_spans_show_their_own_tokens(nlp):
+    doc = nlp(TEXT)
+    (text,) = read_alignment(doc[1:3])
+    assert [token for part in text.parts for token in part.tokens] == [1, 2]
+    assert sum(part.boundary for part in text.parts) == 2
+
+
+def test_alignment_says_offsets_ids_and_weights(nlp):
+    doc = nlp(TEXT)
+    elements = Elements(trf_bridge.render(doc))
+    pieces = elements.of_class("trf-piece")
+    assert [int(p["data-id"]) for p in pieces] == doc._.trf_word_pieces.tolist()
+    offsets = [(int(p["data-start"]), int(p["data-end"])) for p in pieces]
+    assert offsets == [tuple(pair) for pair in doc._.trf_offsets.tolist()]
+    shares = numpy.bincount([row for linked in doc._.trf_alignment for row in linked])
+    assert [int(p["data-share"]) for p in pieces] == shares.tolist()
+    assert [t["text"] for t in elements.of_class("trf-token")] == [t.text for t in doc]
+    lines = [e for e in elements.found if e["tag"] == "line"]
+    links = {(int(line["data-token"]), int(line["data-row"])) for line in lines}
+    assert len(lines) == len(links) > len(doc)
+
+
+# --- attention and similarity
+
+
+def test_attention_holds_both_levels(nlp):
+    doc = nlp(TEXT)
+    (payload,) = payloads(trf_bridge.render(doc, style="attention"))
+    assert payload["layers"] == payload["heads"] == [0, 1]
+    for text, plain in zip(payload["texts"], doc._.trf_all_attentions, strict=True):
+        n = len(text["tokens"]["labels"])
+        pieces = unpack(text["data"]["pieces"], "uint8").reshape(plain.shape) / 255
+        numpy.testing.assert_allclose(pieces**2, plain, atol=0.004)
+        for level in ("tokens", "words"):
+            tokens = unpack(text["data"][level], "uint8").reshape(2, 2, n, n) / 255
+            numpy.testing.assert_allclose((tokens**2).sum(axis=3), 1, atol=0.004 * n)
+    labels = [label for text in payload["texts"] for label in text["tokens"]["labels"]]
+    assert labels == [token.text for token in doc]
+
+
+def test_attention_of_some_layers_and_heads(nlp):
+    (payload,) = payloads(trf_bridge.render(nlp(TEXT), style="attention", layers=[1], heads=[0]))
+    assert (payload["layers"], payload["heads"]) == ([1], [0])
+
+
+def test_similarity_is_what_tokens_say(nlp):
+    one, two = nlp(TEXT), nlp("Apple pie.")
+    for other in (one, two):
+        expected = [[a.similarity(b) for b in other] for a in one]
+        numpy.testing.assert_allclose(token_similarity(one, other), expected, atol=1e-5)
+    assert token_similarity(one[2:4], two[1:2]).shape == (2, 1)
+
+
+def test_similarity_of_one_doc_or_two(nlp):
+    one, two = nlp(TEXT), nlp("Apple pie.")
+    for docs, n_columns in [(one, len(one)), ([one], len(one)), ([one, two], len(two))]:
+        (payload,) = payloads(trf_bridge.render(docs, style="similarity"))
+        assert len(payload["columns"]["labels"]) == n_columns
+        values = unpack(payload["values"], "<u2").reshape(len(one), n_columns) / 65535
+        values = payload["low"] + values * (payload["high"] - payload["low"])
+        expected = token_similarity(one, docs[-1] if isinstance(docs, list) else docs)
+        numpy.testing.assert_allclose(values, expected, atol=2e-5)
+
+
+def test_rows_of_zeros_are_like_nothing(nlp):
+    doc = nlp("A man sleeps.")
+    doc.tensor[1] = 0
+    found = token_similarity(doc, doc)
+    assert not found[1].any()
+    assert not found[:, 1].any()
+    assert numpy.isfinite(found).all()
+
+
+# --- all styles
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("text", [EVIL, "", "\n \t", "שלום עולם. שלום!", "a" * 300])
+def test_pages_are_whole_and_close_their_elements(pipeline, style, text):
+    nlp = pipeline("bert", output_attentions=True, overflow="window")
+    doc = nlp(text)
+    for page in (False, True):
+        source = trf_bridge.render(doc, style=style, page=page)
+        elements = Elements(source)
+        assert source.startswith("<!DOCTYPE html>") == page
+        assert [e["tag"] for e in elements.found].count("figure") == 1
+        assert not [e for e in elements.found if e["tag"] == "img"]
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_text_is_escaped(nlp, style):
+    doc = nlp(EVIL)
+    source = trf_bridge.render(doc, style=style, page=True)
+    assert "<script>alert" not in source
+    assert "\u2028" not in source
+    elements = Elements(source)
+    if style == "alignment":
+        assert "".join(t["text"] for t in elements.of_class("trf-token")) == "".join(
+            html.visible(token.text) for token in doc
+        )
+    title = next(e for e in elements.found if e["tag"] == "title")
+    assert title["text"].startswith(f"{style}: <script>alert")
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_nothing_is_fetched(nlp, style):
+    source = trf_bridge.render(nlp(TEXT), style=style, page=True)
+    assert not re.search(r"https?:|//[a-z]+\.|@import|url\(", source)
+    for element in Elements(source).found:
+        assert not {"src", "srcset", "action"} & set(element)
+        assert element.get("href", "data:,") == "data:,"
+    assert "default-src &#x27;none&#x27;" in source or "default-src 'none'" in source
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_the_same_doc_gives_the_same_picture(nlp, style):
+    doc = nlp(TEXT)
+    assert trf_bridge.render(doc, style=style) == trf_bridge.render(doc, style=style)
+
+
+def test_several_docs_are_several_figures(nlp):
+    docs = [nlp("A man."), nlp("A house.")[0:1]]
+    source = trf_bridge.render(iter(docs), style="alignment")
+    assert len([e for e in Elements(source).found if e["tag"] == "figure"]) == 2
+    assert source.count("<style>") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "default", "expected"),
+    [
+        *[("abc", "rtl", "ltr"), ("שלום", "ltr", "rtl"), ("سلام abc عليكم", "ltr", "rtl")],
+        *[("123 !?", "rtl", "rtl"), ("", "ltr", "ltr"), ("abcd שלו", "rtl", "ltr")],
+    ],
+)
+def test_direction_is_that_of_the_letters(text, default, expected):
+    assert html.direction(text, default) == expected
+
+
+def test_direction_is_that_of_the_language_where_there_are_no_letters(pipeline):
+    doc = Doc(pipeline("bert", lang="he").vocab, words=["1", "2"])
+    from trf_bridge.pictures.figures import direction_of
+
+    assert direction_of(doc) == "rtl"
+
+
+def test_white_space_is_made_visible():
+    assert html.visible(" \n\t") == "␣↵⇥"
+    assert html.visible("\u200b") == "U+200B"
+    assert html.visible("\u200d\x1b") == "U+200DU+001B"
+    assert html.visible("a\u200d") == "a\u200d"
+    assert html.visible("\u2003") == "U+2003"
+    assert html.visible(" a") == " a"
+
+
+@pytest.mark.parametrize("style", ["alignment", "attention", "similarity"])
+def test_a_text_without_tokens_says_so(nlp, style):
+    page = trf_bridge.render(nlp(""), style=style, page=True)
+    expected = {"similarity": "0 by 0 tokens", "attention": '"texts":[]'}
+    assert expected.get(style, "There is no text.") in page
+
+
+def test_a_notebook_shows_the_picture(nlp, monkeypatch):
+    shown = []
+    display = ModuleType("IPython.display")
+    display.HTML, display.display = str, shown.append
+    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    doc = nlp("A man.")
+    assert trf_bridge.render(doc, jupyter=True) is None
+    assert shown == [f'<div class="tex2jax_ignore">{trf_bridge.render(doc, jupyter=False)}</div>']
+    monkeypatch.setattr("trf_bridge.pictures.render.is_in_jupyter", lambda: True)
+    assert trf_bridge.render(doc) is None
+    assert len(shown) == 2
+
+
+def test_the_function_stays_when_its_modules_are_imported():
+    import trf_bridge.pictures.render
+
+    assert callable(trf_bridge.render)
+
+
+@pytest.mark.parametrize("docs", ["text", 3, ["text"], [None]])
+def test_other_things_than_docs_are_refused(docs):
+    with pytest.raises(TypeError, match=r"TB050.*(str|int|NoneType)"):
+        trf_bridge.render(docs)
+
+
+@pytest.mark.parametrize("choice", [{"style": "dep"}, {"theme": "blue"}])
+def test_unknown_choices_are_refused(nlp, choice):
+    with pytest.raises(ValueError, match=r"TB008.*(style|theme)"):
+        trf_bridge.render(nlp("A man."), **choice)
+
+
+@pytest.mark.parametrize("n", [0, 3])
+def test_similarity_of_other_numbers_of_docs_is_refused(nlp, n):
+    with pytest.raises(ValueError, match=rf"TB053.*similarity.*{n} Docs"):
+        trf_bridge.render([nlp("A man.")] * n, style="similarity")
+
+
+@pytest.mark.parametrize(
+    ("style", "message"),
+    [
+        ("alignment", "wordpieces"),
+        ("attention", "wordpieces"),
+        ("similarity", "rows in doc.tensor"),
+    ],
+)
+def test_docs_without_a_transformer_are_refused(nlp, style, message):
+    with pytest.raises(ValueError, match=f"TB052.*{message}"):
+        trf_bridge.render(nlp.make_doc("A man."), style=style)
+
+
+def test_pictures_too_large_for_a_browser_are_refused(nlp, monkeypatch):
+    monkeypatch.setattr("trf_bridge.pictures.figures.MAX_CELLS", 100)
+    doc = nlp(TEXT)
+    with monkeypatch.context() as patch:
+        # It is said before any of it is computed: a long text would take all memory.
+        patch.setattr("trf_bridge.pictures.figures.read_attention", None)
+        with pytest.raises(ValueError, match=r"TB055.*numbers.*layers or heads"):
+            trf_bridge.render(doc, style="attention")
+    monkeypatch.setattr("trf_bridge.pictures.figures.MAX_MAP", len(doc) ** 2 - 1)
+    with pytest.raises(ValueError, match=r"TB055.*shorter text"):
+        trf_bridge.render(doc, style="similarity")
+    assert "trf-matrix" in trf_bridge.render([doc[:2], doc], style="similarity")
+
+
+@pytest.mark.parametrize("options", [{}, {"layers": [1]}, {"layers": [0, 1], "heads": [0]}])
+def test_cells_are_counted_without_computing_them(nlp, options):
+    for text in (TEXT, "", "A man. " * 3):
+        for obj in (nlp(text), nlp(text)[:2]):
+            texts = read_attention(obj, **options)
+            expected = sum(
+                text.by_piece.size + text.by_token().size + text.by_token(boundary=False).size
+                for text in texts
+            )
+            assert count_cells(obj, **options) == expected

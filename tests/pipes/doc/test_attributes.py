@@ -1,0 +1,335 @@
+"""Extension attributes of Docs, Spans and Tokens, and how Docs keep them."""
+
+from __future__ import annotations
+
+import time
+
+import numpy
+import pytest
+import spacy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spacy.tokens import Doc, DocBin, Span, Token
+from tiny import HEADS, LAYERS, WIDTH
+
+from trf_bridge import install_extensions
+from trf_bridge.pipes.doc.records import get_wordpieces
+
+TEXT = "Apple pie isn't delicious. 👍🏽 Is it? Straßenbahn."
+SENTS = 3
+
+ALL = {"output_hidden_states": True, "output_attentions": True}
+
+ON_ALL = [
+    "trf_word_pieces",
+    "trf_word_pieces_",
+    "trf_alignment",
+    "trf_start",
+    "trf_end",
+    "trf_last_hidden_state",
+    "trf_pooler_output",
+    "trf_all_hidden_states",
+    "trf_all_attentions",
+    "trf_d_last_hidden_state",
+    "trf_d_pooler_output",
+    "trf_d_all_hidden_states",
+    "trf_d_all_attentions",
+]
+
+
+@pytest.fixture
+def doc(pipeline):
+    return pipeline("bert", **ALL)(TEXT)
+
+
+@pytest.mark.parametrize("cls", [Doc, Span, Token])
+def test_every_attribute_is_there(cls):
+    install_extensions()
+    install_extensions()
+    assert all(cls.has_extension(name) for name in ON_ALL)
+    assert Doc.has_extension("trf_outputs")
+    assert Doc.has_extension("trf_segments")
+
+
+def test_extensions_of_a_user_are_not_replaced():
+    def getter(doc):
+        return "mine"
+
+    old = Doc.get_extension("trf_start")
+    Doc.set_extension("trf_start", getter=getter, force=True)
+    try:
+        install_extensions()
+        assert Doc.get_extension("trf_start")[2] is getter
+    finally:
+        Doc.set_extension("trf_start", getter=old[2], setter=old[3], force=True)
+
+
+def test_attributes_are_none_before_the_pipeline(pipeline):
+    doc = pipeline("bert").make_doc(TEXT)
+    for obj in (doc, doc[0:2], doc[0]):
+        for name in ON_ALL:
+            if name not in ("trf_start", "trf_end"):
+                assert getattr(obj._, name) is None
+        assert obj._.trf_start == obj._.trf_end == 0
+    assert doc._.trf_segments == []
+
+
+def test_doc_has_everything(doc):
+    n = len(doc._.trf_word_pieces)
+    assert doc._.trf_word_pieces.dtype == numpy.int32
+    assert len(doc._.trf_word_pieces_) == n
+    assert (doc._.trf_start, doc._.trf_end) == (0, n)
+    assert doc._.trf_last_hidden_state.shape == (n, WIDTH)
+    assert doc._.trf_pooler_output.shape == (SENTS, WIDTH)
+    assert doc._.trf_all_hidden_states.shape == (LAYERS + 1, n, WIDTH)
+    lengths = get_wordpieces(doc).lengths.tolist()
+    assert [a.shape for a in doc._.trf_all_attentions] == [
+        (LAYERS, HEADS, length, length) for length in lengths
+    ]
+    assert [span.text for span in doc._.trf_segments] == [sent.text for sent in doc.sents]
+    outputs = doc._.trf_outputs
+    assert outputs.last_hidden_state is doc._.trf_last_hidden_state
+    assert outputs.pooler_output is doc._.trf_pooler_output
+    assert outputs.hidden_states is doc._.trf_all_hidden_states
+    assert len(doc._.trf_alignment) == len(doc)
+    assert all(isinstance(row, int) for rows in doc._.trf_alignment for row in rows)
+
+
+def own_rows(doc, start, end):
+    """The wordpieces that a slice from its first to its last own one holds, by the naive way."""
+    pieces = get_wordpieces(doc)
+    links = doc._.trf_alignment
+    rows = set()
+    for token in range(start, end):
+        for row in links[token]:
+            holders = [i for i, linked in enumerate(links) if row in linked]
+            if not pieces.boundary[row] or all(start <= i < end for i in holders):
+                rows.add(row)
+    return (min(rows), max(rows) + 1) if rows else (0, 0)
+
+
+@given(edges=st.tuples(st.integers(0, 13), st.integers(0, 13)))
+@settings(max_examples=60)
+def test_span_is_a_slice_of_its_doc(pipeline, edges):
+    doc = pipeline("bert", **ALL)(TEXT)
+    start, end = sorted(min(edge, len(doc)) for edge in edges)
+    check_slice(doc, doc[start:end], start, end)
+
+
+def test_token_is_a_slice_of_its_doc(doc):
+    for token in doc:
+        check_slice(doc, token, token.i, token.i + 1)
+
+
+def check_slice(doc, obj, start, end):
+    first, last = own_rows(doc, start, end)
+    assert (obj._.trf_start, obj._.trf_end) == (first, last)
+    rows = slice(first, last)
+    assert obj._.trf_word_pieces.tolist() == doc._.trf_word_pieces[rows].tolist()
+    assert obj._.trf_word_pieces_ == doc._.trf_word_pieces_[rows]
+    links = doc._.trf_alignment[start:end]
+    assert obj._.trf_alignment == (links[0] if isinstance(obj, Token) else links)
+    assert numpy.array_equal(obj._.trf_last_hidden_state, doc._.trf_last_hidden_state[rows])
+    assert numpy.array_equal(obj._.trf_all_hidden_states, doc._.trf_all_hidden_states[:, rows])
+    sents = list(doc.sents)
+    inputs = [i for i, s in enumerate(sents) if s.start < end and start < s.end and last > first]
+    assert numpy.array_equal(obj._.trf_pooler_output, doc._.trf_pooler_output[inputs])
+    assert len(obj._.trf_all_attentions) == len(inputs)
+    for got, i in zip(obj._.trf_all_attentions, inputs, strict=True):
+        assert got is doc._.trf_all_attentions[i]
+
+
+def test_span_over_the_whole_doc_has_everything(doc):
+    assert (doc[:]._.trf_start, doc[:]._.trf_end) == (0, len(doc._.trf_word_pieces))
+    for i, sent in enumerate(doc.sents):
+        assert sent._.trf_word_pieces_[0] == "[CLS]"
+        assert sent._.trf_word_pieces_[-1] == "[SEP]"
+        assert numpy.array_equal(sent._.trf_pooler_output[0], doc._.trf_pooler_output[i])
+
+
+def test_token_has_only_its_own_pieces(doc):
+    assert doc[0]._.trf_word_pieces_[0] != "[CLS]"
+    joined = "".join(piece.removeprefix("##") for piece in doc[0]._.trf_word_pieces_)
+    assert joined == "apple"
+    assert {"[CLS]", "[SEP]"} <= {doc._.trf_word_pieces_[row] for row in doc[0]._.trf_alignment}
+
+
+def test_attributes_of_every_token_of_a_long_doc_take_no_time(pipeline):
+    doc = pipeline("bert")("My cat sat. " * 1000)
+    links, strings = doc._.trf_alignment, doc._.trf_word_pieces_
+    start = time.process_time()
+    assert [token._.trf_alignment for token in doc] == links
+    joined = [token._.trf_word_pieces_ for token in doc]
+    # Work on the whole Doc for each token takes more than twice that.
+    assert time.process_time() - start < 10
+    assert [p for pieces in joined for p in pieces] == [p for p in strings if p[0] != "["]
+
+
+# Gradients
+
+
+GRADIENTS = {
+    "trf_d_last_hidden_state": "trf_last_hidden_state",
+    "trf_d_pooler_output": "trf_pooler_output",
+    "trf_d_all_hidden_states": "trf_all_hidden_states",
+    "trf_d_all_attentions": "trf_all_attentions",
+}
+
+
+def ones_like(value, fill=1.0):
+    if isinstance(value, list):
+        return [numpy.full_like(array, fill) for array in value]
+    return numpy.full_like(value, fill)
+
+
+def arrays(value):
+    return value if isinstance(value, list) else [value]
+
+
+@pytest.mark.parametrize(("name", "like"), GRADIENTS.items())
+def test_gradient_is_set_and_added_to(doc, name, like):
+    assert all(not array.any() for array in arrays(getattr(doc._, name)))
+    value = ones_like(getattr(doc._, like))
+    setattr(doc._, name, value)
+    for obj in (doc, doc[0:5], doc[2]):
+        assert all((array == 1.0).all() for array in arrays(getattr(obj._, name)))
+    for array in arrays(getattr(doc[0:5]._, name)):
+        array += 1.0
+    total = sum(float(array.sum()) for array in arrays(getattr(doc._, name)))
+    size = sum(array.size for array in arrays(getattr(doc._, name)))
+    added = sum(array.size for array in arrays(getattr(doc[0:5]._, name)))
+    assert 0 < added < size
+    assert total == size + added
+
+
+@pytest.mark.parametrize(("name", "like"), GRADIENTS.items())
+@pytest.mark.parametrize("part", ["span", "token"])
+def test_gradient_is_set_by_slices(doc, name, like, part):
+    obj = doc[1:4] if part == "span" else doc[1]
+    setattr(obj._, name, ones_like(getattr(obj._, like), 2.0))
+    for array in arrays(getattr(obj._, name)):
+        assert (array == 2.0).all()
+    total = sum(float(array.sum()) for array in arrays(getattr(doc._, name)))
+    assert total == 2.0 * sum(array.size for array in arrays(getattr(obj._, like)))
+
+
+@pytest.mark.parametrize(("name", "like"), GRADIENTS.items())
+@pytest.mark.parametrize("part", ["doc", "span", "token"])
+def test_gradient_of_another_shape_is_refused(doc, name, like, part):
+    obj = {"doc": doc, "span": doc[0:3], "token": doc[0]}[part]
+    value = ones_like(getattr(obj._, like))
+    wrong = [*value, value[0]] if isinstance(value, list) else value[..., :-1]
+    for bad in (wrong, None, numpy.zeros(3)):
+        with pytest.raises(ValueError, match=rf"\[TB014\] doc\._\.{name} .*{like}"):
+            setattr(obj._, name, bad)
+    assert all(not array.any() for array in arrays(getattr(doc._, name)))
+
+
+def test_gradient_of_an_output_that_is_not_there_is_refused(pipeline):
+    doc = pipeline("gpt2")("One.")
+    assert doc._.trf_pooler_output is None
+    assert doc._.trf_d_pooler_output is None
+    with pytest.raises(ValueError, match=r"\[TB014\]"):
+        doc._.trf_d_pooler_output = numpy.zeros((1, WIDTH), dtype="float32")
+
+
+def test_gradients_of_one_doc_are_its_own(pipeline):
+    one, two = pipeline("bert").pipe(["One.", "One."])
+    one._.trf_d_last_hidden_state += 1.0
+    assert not two._.trf_d_last_hidden_state.any()
+
+
+# Keeping
+
+
+def assert_same_attributes(one, two):
+    assert one.text == two.text
+    assert one._.trf_word_pieces_ == two._.trf_word_pieces_
+    assert one._.trf_alignment == two._.trf_alignment
+    for name in ("trf_word_pieces", "trf_last_hidden_state", "trf_all_hidden_states"):
+        assert numpy.array_equal(getattr(one._, name), getattr(two._, name))
+    assert numpy.array_equal(one._.trf_pooler_output, two._.trf_pooler_output)
+    for a, b in zip(one._.trf_all_attentions, two._.trf_all_attentions, strict=True):
+        assert numpy.array_equal(a, b)
+    assert numpy.array_equal(one.tensor, two.tensor)
+    assert [s.text for s in one._.trf_segments] == [s.text for s in two._.trf_segments]
+    assert one[1]._.trf_word_pieces_ == two[1]._.trf_word_pieces_ if len(one) > 1 else True
+
+
+@pytest.fixture(params=["short", "windows", "empty", "line break"])
+def any_doc(request, pipeline):
+    nlp = pipeline("bert", overflow="window", **ALL)
+    given = {"short": TEXT, "windows": TEXT * 9, "empty": "", "line break": "\n"}
+    return nlp(given[request.param])
+
+
+@pytest.mark.filterwarnings("ignore:.*W109")
+def test_doc_bin_keeps_everything(any_doc):
+    data = DocBin(docs=[any_doc], store_user_data=True).to_bytes()
+    (loaded,) = DocBin().from_bytes(data).get_docs(any_doc.vocab)
+    loaded.tensor = any_doc.tensor  # a DocBin never keeps it
+    assert_same_attributes(loaded, any_doc)
+
+
+@pytest.mark.filterwarnings("ignore:.*W109")
+def test_bytes_keep_everything(any_doc, tmp_path):
+    loaded = Doc(any_doc.vocab).from_bytes(any_doc.to_bytes())
+    assert_same_attributes(loaded, any_doc)
+    any_doc.to_disk(tmp_path / "doc")
+    assert_same_attributes(Doc(any_doc.vocab).from_disk(tmp_path / "doc"), any_doc)
+
+
+def test_copy_keeps_everything(any_doc):
+    assert_same_attributes(any_doc.copy(), any_doc)
+
+
+def test_user_data_is_plain(any_doc):
+    def check(value):
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                assert isinstance(key, str)
+                check(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                check(inner)
+        else:
+            assert value is None or isinstance(value, str | int | numpy.ndarray)
+
+    for key, value in any_doc.user_data.items():
+        assert key[0] == "._."
+        assert key[1].startswith("trf_")
+        check(value)
+
+
+def test_span_as_a_doc_has_no_attributes_that_would_not_fit(doc):
+    part = doc[3:6].as_doc()
+    assert part.text.strip() == doc[3:6].text
+    assert part._.trf_word_pieces is None
+    assert part._.trf_last_hidden_state is None
+    assert part.tensor.shape == (3, WIDTH)
+    kept = doc[3:6].as_doc(copy_user_data=True)
+    assert kept._.trf_word_pieces is None or len(kept._.trf_alignment) == len(kept)
+
+
+@pytest.mark.filterwarnings("ignore:.*W101")
+def test_docs_put_together_have_no_attributes_that_would_not_fit(pipeline):
+    nlp = pipeline("bert", **ALL)
+    docs = [nlp("Apple pie."), nlp(""), nlp("Is it?")]
+    together = Doc.from_docs(docs)
+    assert together.tensor.shape == (len(together), WIDTH)
+    assert together._.trf_word_pieces is None or len(together._.trf_alignment) == len(together)
+
+
+def test_attributes_can_be_read_without_a_pipeline(doc):
+    # as in a process that only reads a DocBin
+    assert spacy.blank("en")("One.")._.trf_word_pieces is None
+
+
+def test_results_of_two_runs_do_not_share_memory(pipeline):
+    nlp = pipeline("bert", **ALL)
+    one, two = nlp.pipe([TEXT, TEXT])
+    before = two._.trf_last_hidden_state.copy()
+    one._.trf_last_hidden_state[:] = 0.0
+    one.tensor[:] = 0.0
+    assert numpy.array_equal(two._.trf_last_hidden_state, before)
+    assert two.tensor.any()

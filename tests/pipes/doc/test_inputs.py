@@ -1,0 +1,392 @@
+"""What the model reads at once: sentences, whole Docs, packed sentences, what a function says."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from itertools import pairwise
+
+import numpy
+import oracles
+import pytest
+import spacy
+from hypothesis import given
+from hypothesis import strategies as st
+from spacy.cli import app
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
+from thinc.api import Config
+from tiny import MAX_LENGTH
+from typer.testing import CliRunner
+
+from trf_bridge.pipes.doc.inputs import PackedSentences, input_spans
+from trf_bridge.pipes.doc.records import get_wordpieces
+from trf_bridge.pipes.wordpiecer import TrfWordpiecer
+
+PACKED = {"@misc": "trf_bridge.packed_sentences.v1", "max_tokens": 8}
+PARAGRAPHS = {"@misc": "test_trf_bridge.paragraphs.v1"}
+TEXT = "One. Two more. And three of them.\n\nFour is enough. Or is it?\n\nNo."
+
+# What the model reads of TEXT, with the sentencizer.
+SENTS = ["One.", "Two more.", "And three of them.", "\n\nFour is enough.", "Or is it?", "\n\nNo."]
+INPUTS = {
+    "sents": SENTS,
+    "doc": [TEXT],
+    "packed": ["One. Two more.", *SENTS[2:4], "Or is it?\n\nNo."],
+    "paragraphs": ["One. Two more. And three of them.", "Four is enough. Or is it?", "No."],
+}
+OPTIONS = {"sents": "sents", "doc": "doc", "packed": PACKED, "paragraphs": PARAGRAPHS}
+
+
+def find_paragraphs(docs):
+    """What stands between blank lines, as a user might write it; the blank lines are in none."""
+    spans = []
+    for doc in docs:
+        breaks = [-1, *(token.i for token in doc if token.is_space), len(doc)]
+        spans.append([doc[a + 1 : b] for a, b in pairwise(breaks)])
+    return spans
+
+
+@spacy.registry.misc("test_trf_bridge.paragraphs.v1")
+def make_paragraphs():
+    return find_paragraphs
+
+
+def read(doc):
+    """The texts that the model has read."""
+    return [doc.text[a:b] for a, b in get_wordpieces(doc).spans.tolist()]
+
+
+@pytest.mark.parametrize("name", INPUTS)
+@pytest.mark.parametrize("family", ["bert", "roberta", "xlnet"])
+def test_inputs_are_what_the_option_says(fresh, checkpoint, family, name):
+    """Each is the raw text of its Span, run by itself."""
+    import torch
+
+    nlp = fresh(family, sentences=OPTIONS[name])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        doc = nlp(TEXT)
+    assert read(doc) == INPUTS[name]
+    assert [segment.text for segment in doc._.trf_segments] == INPUTS[name]
+    tokenizer = oracles.load_plain_tokenizer(checkpoint(family))
+    plain = oracles.load_plain(family, checkpoint(family)).eval()
+    states = []
+    for text in INPUTS[name]:
+        encoded = tokenizer(text)
+        with torch.no_grad():
+            run = oracles.run_plain(plain, encoded["input_ids"], encoded.get("token_type_ids"))
+        states.append(run.last_hidden_state[0])
+    numpy.testing.assert_allclose(
+        doc._.trf_last_hidden_state, torch.cat(states), atol=1e-5, rtol=1e-5
+    )
+    (again,) = nlp.pipe([TEXT])
+    assert read(again) == INPUTS[name]
+
+
+@pytest.mark.parametrize("name", ["sentences", "docs"])
+def test_strings_are_short_for_registered_functions(pipeline, name):
+    nlp = pipeline("bert")
+    docs = [nlp(TEXT), nlp.make_doc(TEXT), nlp.make_doc("")]
+    function = spacy.registry.misc.get(f"trf_bridge.{name}.v1")()
+    option = {"sentences": "sents", "docs": "doc"}[name]
+    assert input_spans(docs, function, "x") == input_spans(docs, option, "x")
+
+
+@given(
+    lengths=st.lists(st.integers(1, 6), max_size=9),
+    max_tokens=st.integers(1, 12),
+)
+def test_packing_is_greedy_and_keeps_sentences_whole(lengths, max_tokens):
+    starts = [i == 0 for n in lengths for i in range(n)]
+    doc = Doc(spacy.blank("en").vocab, words=["a"] * len(starts), sent_starts=starts)
+    (packed,) = PackedSentences(max_tokens)([doc])
+    expected = []
+    for n in lengths:
+        if expected and sum(expected[-1]) + n <= max_tokens:
+            expected[-1].append(n)
+        else:
+            expected.append([n])
+    assert [[len(s) for s in span.sents] for span in packed if len(span)] == expected
+
+
+def test_packing_without_sentences_takes_the_whole_doc():
+    doc = Doc(spacy.blank("en").vocab, words=["a"] * 9)
+    assert [len(span) for span in PackedSentences(3)([doc])[0]] == [9]
+
+
+def test_sentences_of_a_hook_with_gaps_are_not_packed_across_them():
+    doc = Doc(spacy.blank("en").vocab, words=["a"] * 9)
+    doc.user_hooks["sents"] = lambda doc: iter([doc[0:2], doc[3:5], doc[5:7]])
+    (packed,) = PackedSentences(9)([doc])
+    assert [(span.start, span.end) for span in packed] == [(0, 2), (3, 7)]
+
+
+# Training
+
+
+def texts_of_update(nlp, *examples):
+    """The texts that the model reads of each Doc when the pipeline is updated."""
+    wordpiecer, seen = nlp.get_pipe("trf_wordpiecer"), []
+    set_annotations = wordpiecer.set_annotations
+
+    def spy(docs, wordpieces):
+        set_annotations(docs, wordpieces)
+        seen.extend(docs)
+
+    wordpiecer.set_annotations = spy
+    with nlp.select_pipes(disable=["trf_tok2vec"]):
+        nlp.update([Example(*example) for example in examples])
+    del wordpiecer.set_annotations
+    return [read(doc) for doc in seen]
+
+
+@pytest.mark.parametrize("name", INPUTS)
+@pytest.mark.parametrize("boundaries", ["sentencizer", "reference", "predicted"])
+def test_training_reads_what_prediction_reads(fresh, name, boundaries):
+    nlp = fresh("bert", sentences=OPTIONS[name])
+    predicted, reference = nlp.make_doc(TEXT), nlp.make_doc(TEXT)
+    sentencizer = nlp.get_pipe("sentencizer")
+    if boundaries != "sentencizer":
+        sentencizer(reference if boundaries == "reference" else predicted)
+        nlp.remove_pipe("sentencizer")
+    empty = nlp.make_doc("")
+    texts = texts_of_update(nlp, (predicted, reference), (empty, empty))
+    assert texts == [INPUTS[name], []]
+    assert predicted.has_annotation("SENT_START") == (boundaries == "predicted")
+
+
+def test_function_is_given_the_predicted_docs_with_the_sentences_of_the_reference(fresh):
+    nlp = fresh("bert")
+    nlp.remove_pipe("sentencizer")
+    seen = []
+
+    def spy(docs):
+        seen.extend(docs)
+        return [[doc[:]] for doc in docs]
+
+    nlp.get_pipe("trf_wordpiecer").sentences = spy
+    reference = nlp.make_doc("a b c")
+    for token, start in zip(reference, [True, False, True], strict=True):
+        token.is_sent_start = start
+    reference.ents = [reference.char_span(0, 1, "X")]
+    assert texts_of_update(nlp, (nlp.make_doc("a b c"), reference)) == [["a b c"]]
+    (doc,) = seen
+    assert [token.is_sent_start for token in doc] == [True, False, True]
+    assert doc.ents == ()
+
+
+def test_sentences_of_a_reference_with_other_tokens(fresh):
+    nlp = fresh("bert")
+    nlp.remove_pipe("sentencizer")
+    words, spaces = ["a", "b.", "c"], [True, False, False]
+    reference = Doc(nlp.vocab, words=words, spaces=spaces, sent_starts=[True, False, True])
+    for words, expected in [(["a", "b", ".", "c"], ["a b.", "c"]), (["a", "b.c"], ["a", "b.c"])]:
+        spaces = [True, *[False] * (len(words) - 1)]
+        predicted = Doc(nlp.vocab, words=words, spaces=spaces)
+        assert texts_of_update(nlp, (predicted, reference)) == [expected]
+
+
+# What is left out, and what is wrong
+
+
+def test_tokens_in_no_span_have_zero_rows_and_are_counted(fresh):
+    nlp = fresh("bert")
+    nlp.get_pipe("trf_wordpiecer").sentences = lambda docs: [
+        [span for span in doc.sents if "Four" not in span.text] for doc in docs
+    ]
+    with pytest.warns(UserWarning, match=r"\[TB105\] 8 tokens of 2 Docs.*'trf_wordpiecer'"):
+        docs = list(nlp.pipe([TEXT, "One.", TEXT]))
+    (left_out,) = (sent for sent in docs[0].sents if "Four" in sent.text)
+    for token in docs[0]:
+        inside = left_out.start <= token.i < left_out.end
+        assert bool(docs[0].tensor[token.i].any()) != inside
+        assert bool(token._.trf_alignment) != inside
+
+
+def test_a_function_that_returns_nothing_makes_a_doc_without_inputs(fresh):
+    nlp = fresh("bert")
+    nlp.get_pipe("trf_wordpiecer").sentences = lambda docs: [[] for _ in docs]
+    with pytest.warns(UserWarning, match=r"\[TB105\] 2 tokens of 1 Docs"):
+        doc = nlp("One.")
+    assert not doc.tensor.any()
+    assert doc.tensor.shape[0] == 2
+    assert read(doc) == []
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "got"),
+    [
+        (lambda docs: None, TypeError, "NoneType"),
+        (lambda docs: docs[:1] and [None for _ in docs], TypeError, "list"),
+        (lambda docs: [list(doc.sents) for doc in docs[1:]], ValueError, "1 lists"),
+        (lambda docs: [[(0, 1)] for _ in docs], TypeError, "a tuple in a list"),
+        (lambda docs: [[docs[0][:]] for _ in docs], ValueError, "a Span of another Doc"),
+    ],
+)
+def test_functions_that_return_something_else_are_refused(pipeline, function, error, got):
+    nlp = pipeline("bert")
+    docs = [nlp(TEXT), nlp("One.")]
+    with pytest.raises(error, match=rf"\[TB035\] .*'piecer'.* 2 Docs.*it returned {got}\."):
+        input_spans(docs, function, "piecer")
+
+
+@pytest.mark.parametrize("ranges", [[(0, 3), (2, 4)], [(2, 4), (0, 1)], [(0, 1), (0, 1)]])
+def test_spans_out_of_order_and_overlapping_are_refused(pipeline, ranges):
+    doc = pipeline("bert").make_doc(TEXT)
+    with pytest.raises(ValueError, match=r"\[TB036\] .*'piecer' returned the tokens \d to \d and"):
+        input_spans([doc], lambda docs: [[docs[0][a:b] for a, b in ranges]], "piecer")
+
+
+@pytest.mark.parametrize(("sentences", "error"), [("sent", ValueError), (3, TypeError)])
+def test_unknown_sentences_are_refused(sentences, error):
+    with pytest.raises(error, match=r"\[TB008\] Unknown sentences: .*'sents', 'doc'"):
+        TrfWordpiecer(spacy.blank("en").vocab, sentences=sentences)
+
+
+@pytest.mark.parametrize(
+    ("length", "error"), [(0, ValueError), (True, TypeError), ("8", TypeError)]
+)
+def test_bad_lengths_are_refused(length, error):
+    with pytest.raises(error, match=r"\[TB009\] max_tokens"):
+        PackedSentences(length)
+    with pytest.raises(error, match=r"\[TB009\] max_length"):
+        TrfWordpiecer(spacy.blank("en").vocab, max_length=length)
+
+
+# Saving
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_option_is_saved_with_the_pipeline(fresh, tmp_path, name):
+    nlp = fresh("bert", sentences=OPTIONS[name], window_rows="mean", max_length=47)
+    nlp.to_disk(tmp_path)
+    expected = nlp(TEXT)
+    loaded = spacy.load(tmp_path)
+    from_bytes = spacy.blank("en").from_config(nlp.config).from_bytes(nlp.to_bytes())
+    for other in (loaded, from_bytes, pickle.loads(pickle.dumps(nlp))):
+        doc = other(TEXT)
+        assert read(doc) == INPUTS[name]
+        assert numpy.array_equal(doc.tensor, expected.tensor)
+        wordpiecer = other.get_pipe("trf_wordpiecer")
+        assert wordpiecer.window_rows == "mean"
+        assert wordpiecer.tokenizer.limit == 47
+    assert loaded.config == nlp.config
+    docs = list(nlp.pipe([TEXT] * 4, n_process=2, batch_size=2))
+    assert [read(doc) for doc in docs] == [INPUTS[name]] * 4
+
+
+# The length of an input
+
+
+def test_length_can_be_set_below_that_of_the_model(pipeline, checkpoint):
+    nlp = pipeline("bert", max_length=10)
+    plain = oracles.load_plain_tokenizer(checkpoint("bert"))
+    text = "a b c d e f g h i j k"
+    with pytest.warns(UserWarning, match=r"\[TB101\] 3 tokens .* the maximum of 10 wordpieces"):
+        doc = nlp(text)
+    expected = plain(text, truncation=True, max_length=10)["input_ids"]
+    assert doc._.trf_word_pieces.tolist() == expected
+    lengths = get_wordpieces(pipeline("bert", max_length=10, overflow="window")(text)).runs.lengths
+    assert lengths.max() == lengths[0] == 10
+
+
+@pytest.mark.parametrize("family", ["bert", "t5"])
+def test_length_is_never_above_that_of_the_model(pipeline, family):
+    nlp = pipeline(family, max_length=10_000)
+    assert nlp.get_pipe("trf_wordpiecer").tokenizer.limit == MAX_LENGTH
+
+
+@pytest.mark.filterwarnings("ignore:.*TB101")
+def test_model_without_a_maximum_has_a_limit_and_it_can_be_set(pipeline, fresh):
+    text = "a " * 5000
+    for nlp, limit in [(pipeline("xlnet"), 4096), (pipeline("xlnet", max_length=4500), 4500)]:
+        tokenizer = nlp.get_pipe("trf_wordpiecer").tokenizer
+        assert tokenizer.limit == limit
+        doc = nlp.get_pipe("trf_wordpiecer")(nlp.make_doc(text))
+        assert len(doc._.trf_word_pieces) == limit
+
+
+def test_length_of_a_saved_pipeline_can_be_changed(fresh, tmp_path):
+    fresh("bert", max_length=20).to_disk(tmp_path)
+    for given_length, limit in [(12, 12), (None, MAX_LENGTH), (30, 30)]:
+        config = {"components": {"trf_wordpiecer": {"max_length": given_length}}}
+        nlp = spacy.load(tmp_path, config=config)
+        assert nlp.get_pipe("trf_wordpiecer").tokenizer.limit == limit
+
+
+@pytest.mark.parametrize(("family", "least"), [("bert", 3), ("t5", 2), ("gpt2", 1)])
+def test_length_without_room_for_a_text_is_refused(fresh, family, least):
+    if least > 1:
+        with pytest.raises(ValueError, match=rf"\[TB034\] .* max_length .* to {least} at least"):
+            fresh(family, max_length=least - 1)
+    nlp = fresh(family, max_length=least, overflow="window")
+    assert nlp("a b").tensor.any(axis=1).all()
+
+
+FUNCTION = """
+import spacy
+
+@spacy.registry.misc("test_trf_bridge.chunks.v1")
+def make_chunks(size: int):
+    def chunks(docs):
+        return [[doc[i : i + size] for i in range(0, len(doc), size)] for doc in docs]
+    return chunks
+"""
+
+
+def test_function_of_a_user_in_fill_config_and_train(checkpoint, tmp_path):
+    def invoke(*args):
+        result = CliRunner().invoke(app, [str(arg) for arg in args])
+        assert result.exit_code == 0, result.output + repr(result.exception)
+
+    nlp = spacy.blank("en")
+    docs = [nlp(text) for text in ("the tide had gone out", "the boats", "apple pie is good")]
+    for i, doc in enumerate(docs):
+        doc.cats = {"A": float(i % 2), "B": float(1 - i % 2)}
+    DocBin(docs=docs).to_disk(tmp_path / "data.spacy")
+    code = tmp_path / "functions.py"
+    code.write_text(FUNCTION)
+    trf_name = str(checkpoint("bert"))
+    chunks = {"@misc": "test_trf_bridge.chunks.v1", "size": 2}
+    components = {
+        "trf_wordpiecer": {"factory": "trf_wordpiecer", "sentences": chunks},
+        "trf_tok2vec": {
+            "factory": "trf_tok2vec",
+            "model": {"@architectures": "trf_bridge.TransformerModel.v1", "trf_name": trf_name},
+        },
+        "trf_textcat": {"factory": "trf_textcat"},
+    }
+    reader = {"@readers": "spacy.Corpus.v1", "path": str(tmp_path / "data.spacy")}
+    config = {
+        "nlp": {"lang": "en", "pipeline": list(components)},
+        "components": components,
+        "corpora": {"train": reader, "dev": reader},
+        "training": {"max_steps": 2, "eval_frequency": 1, "gpu_allocator": None},
+    }
+    given_file, filled = tmp_path / "given.cfg", tmp_path / "filled.cfg"
+    Config(config).to_disk(given_file)
+    invoke("init", "fill-config", given_file, filled, "--code", code)
+    wordpiecer = Config().from_disk(filled, interpolate=False)["components"]["trf_wordpiecer"]
+    assert wordpiecer["sentences"] == chunks
+    assert wordpiecer["max_length"] is None
+    assert wordpiecer["window_rows"] == "most_context"
+    invoke("debug", "config", filled, "--code", code)
+    invoke("train", filled, "--output", tmp_path / "trained", "--code", code)
+    doc = spacy.load(tmp_path / "trained" / "model-last")("the boats had gone out")
+    assert read(doc) == ["the boats", "had gone", "out"]
+    assert set(doc.cats) == {"A", "B"}
+
+
+def test_fill_config_fills_a_registered_function(tmp_path):
+    block = {"@misc": "trf_bridge.packed_sentences.v1"}
+    component = {"factory": "trf_wordpiecer", "sentences": block}
+    config = {
+        "nlp": {"lang": "en", "pipeline": ["trf_wordpiecer"]},
+        "components": {"trf_wordpiecer": component},
+    }
+    Config(config).to_disk(tmp_path / "given.cfg")
+    args = ["init", "fill-config", str(tmp_path / "given.cfg"), str(tmp_path / "filled.cfg")]
+    assert CliRunner().invoke(app, args).exit_code == 0
+    filled = Config().from_disk(tmp_path / "filled.cfg")["components"]["trf_wordpiecer"]
+    assert filled["sentences"] == {**block, "max_tokens": 128}

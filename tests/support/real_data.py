@@ -1,0 +1,75 @@
+"""Real vocabularies and real texts, read from the folder shared/data beside the checkout."""
+
+from __future__ import annotations
+
+import json
+import random
+from functools import cache
+
+from locations import SHARED
+
+DATA = SHARED / "data"
+
+
+N_TEXTS = 30  # of each source; the oracle looks at every pair
+
+
+TOKENIZERS = {
+    "bert-base-uncased": "BertTokenizerFast",
+    "bert-base-cased": "BertTokenizerFast",
+    "bert-base-multilingual-cased": "BertTokenizerFast",
+    "bert-base-chinese": "BertTokenizerFast",
+    "roberta-base": "RobertaTokenizerFast",
+    "gpt2": "GPT2TokenizerFast",
+    "xlnet-base-cased": "XLNetTokenizerFast",
+    "t5-small": "T5TokenizerFast",
+    "openai-gpt": "OpenAIGPTTokenizerFast",
+    "xlm-roberta-base_rebuilt": "XLMRobertaTokenizerFast",
+}
+
+
+@cache
+def load_tokenizer(name):
+    import transformers
+
+    tokenizer_class = getattr(transformers, TOKENIZERS[name])
+    folder = DATA / "tokenizers" / name
+    options = {"do_lower_case": name.endswith("uncased")} if name.startswith("bert") else {}
+    return tokenizer_class.from_pretrained(folder, **options)
+
+
+def sample(texts):
+    texts = [text for text in texts if len(text) < 1500]
+    return random.Random(0).sample(texts, min(N_TEXTS, len(texts)))
+
+
+@cache
+def naughty_strings():
+    return json.loads((DATA / "unicode" / "blns.json").read_text(encoding="utf8"))
+
+
+@cache
+def paragraphs(lang):
+    path = DATA / "multilingual" / "xquad" / f"xquad.{lang}.json"
+    articles = json.loads(path.read_text(encoding="utf8"))["data"]
+    return sample([p["context"] for article in articles for p in article["paragraphs"]])
+
+
+@cache
+def treebank(name):
+    """Words and spaces of the sentences of a treebank."""
+    (path,) = (DATA / "ud" / name).glob("*-dev.conllu")
+    sentences, words, spaces = [], [], []
+    covered = 0
+    for line in path.read_text(encoding="utf8").splitlines():
+        fields = line.split("\t")
+        if not line and words:
+            sentences.append((tuple(words), tuple(spaces)))
+            words, spaces, covered = [], [], 0
+        elif len(fields) == 10 and "." not in fields[0]:
+            first, _, last = fields[0].partition("-")
+            if int(first) > covered:  # a contraction stands for the words that it is made of
+                words.append(fields[1])
+                spaces.append("SpaceAfter=No" not in fields[9])
+                covered = int(last or first)
+    return random.Random(0).sample(sentences, N_TEXTS)

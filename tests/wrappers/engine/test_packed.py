@@ -1,0 +1,363 @@
+"""Inputs in one row without padding, against each input alone."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from unittest import mock
+
+import numpy
+import pytest
+import torch
+from builders import build_wordpieces
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import MAX_LENGTH
+
+from trf_bridge.wrappers.engine import packed as unpadded
+from trf_bridge.wrappers.engine.batched_attention import attend_by_products
+from trf_bridge.wrappers.engine.layout import CELLS, Layout
+from trf_bridge.wrappers.engine.packed import (
+    NAME,
+    run_model,
+    unpadded_attention,
+    unpadded_inputs,
+    use_unpadded,
+)
+from trf_bridge.wrappers.engine.planning import MAX_PADDING
+from trf_bridge.wrappers.models.layer import TransformerModel, get_shim, get_traits
+from trf_bridge.wrappers.training.dropout import drop_out
+from trf_bridge.wrappers.traits import find_traits
+
+CPU = torch.device("cpu")
+HEADS, WIDTH = 2, 3
+
+
+class Attention(torch.nn.Module):
+    """What transformers' attention interface is handed: something with these two attributes."""
+
+    num_key_value_groups = 1
+
+    def __init__(self, is_causal):
+        super().__init__()
+        self.is_causal = is_causal
+
+
+def attend_alone(query, key, value, lengths, allowed, scaling=WIDTH**-0.5):
+    """Each input by itself: softmax(q k scaling) v over the pairs that are allowed."""
+    rows, start = [], 0
+    for n in lengths:
+        q, k, v = (states[:, :, start : start + n] for states in (query, key, value))
+        scores = q @ k.transpose(2, 3) * scaling
+        scores = scores.masked_fill(~allowed[:n, :n], float("-inf"))
+        rows.append((scores.softmax(-1) @ v)[0].transpose(0, 1))
+        start += n
+    return torch.cat(rows)[None]
+
+
+def masks(n_rows, window):
+    """Which wordpiece may see which, by distance."""
+    at = torch.arange(n_rows)
+    distance = at[:, None] - at[None, :]
+    return {
+        "full": torch.ones((n_rows, n_rows), dtype=torch.bool),
+        "causal": distance >= 0,
+        "sliding": (distance >= 0) & (distance < window),
+    }
+
+
+falling_lengths = st.lists(st.integers(1, 40), min_size=1, max_size=12).map(
+    lambda lengths: sorted(lengths, reverse=True)
+)
+
+
+@given(
+    lengths=falling_lengths,
+    kind=st.sampled_from(["full", "causal", "sliding"]),
+    short=st.sampled_from([0, 20, 128]),
+    scaling=st.sampled_from([None, 0.2]),
+    shares_keys=st.booleans(),
+    seed=st.integers(0, 9),
+)
+def test_attention_looks_inside_each_input_alone(lengths, kind, short, scaling, shares_keys, seed):
+    generator = torch.Generator().manual_seed(seed)
+    query, key, value = (
+        torch.randn((1, heads, sum(lengths), WIDTH), generator=generator)
+        for heads in (HEADS, *[1 if shares_keys else HEADS] * 2)
+    )
+    allowed = masks(sum(lengths), window=5)[kind]
+    mask = allowed[None, None] if kind == "sliding" else None
+    module = Attention(is_causal=kind == "causal")
+    module.num_key_value_groups = HEADS if shares_keys else 1
+    layout = Layout(numpy.asarray(lengths), CPU)
+    repeated = (states.expand(-1, HEADS, -1, -1) for states in (key, value))
+    expected = attend_alone(query, *repeated, lengths, allowed, scaling or WIDTH**-0.5)
+    for as_numbers in (False, True):
+        if as_numbers and mask is not None:
+            mask = torch.zeros(mask.shape).masked_fill(~mask, float("-inf"))
+        with mock.patch.multiple(unpadded, SHORT=short, MANY=1):
+            got, weights = unpadded_attention(
+                module, query, key, value, mask, layout=layout, dropout=0.0, scaling=scaling
+            )
+        assert weights is None
+        torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["full", "causal", "sliding"])
+@pytest.mark.parametrize("short", [0, 128])
+def test_gradients_are_those_of_finite_differences(kind, short, monkeypatch):
+    monkeypatch.setattr(unpadded, "SHORT", short)
+    monkeypatch.setattr(unpadded, "MANY", 1)
+    lengths, n_filler = [4, 3, 3, 1], 2
+    states = [
+        torch.randn(
+            (1, HEADS, sum(lengths) + n_filler, WIDTH), dtype=torch.float64, requires_grad=True
+        )
+        for _ in range(3)
+    ]
+    sliding = masks(sum(lengths) + n_filler, window=2)["sliding"][None, None]
+    mask = sliding if kind == "sliding" else None
+    module = Attention(is_causal=kind == "causal")
+    layout = Layout(numpy.asarray(lengths), CPU, n_filler)
+
+    def run(*inputs):
+        return unpadded_attention(module, *inputs, mask, layout=layout, dropout=0.0)[0]
+
+    assert any(group.real is not None for group in layout.groups)
+    assert torch.autograd.gradcheck(run, states)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_drops_weights(dtype):
+    """The same draw, applied by hand to softmax(q k / sqrt(width))."""
+    torch.manual_seed(1)
+    query, key, value = (torch.randn(5, HEADS, 7, WIDTH).to(dtype) for _ in "qkv")
+    torch.manual_seed(0)
+    got = attend_by_products(query, key, value, None, dropout=0.4)
+    torch.manual_seed(0)
+    kept = drop_out(torch.ones(5, HEADS, 7, 7), 0.4)
+    q, k, v = (states.double() for states in (query, key, value))
+    weights = (q @ k.mT / WIDTH**0.5).softmax(-1) * kept
+    assert 0 < int((kept == 0).sum()) < kept.numel()
+    # In bf16 only the result is rounded, to 8 bits.
+    tolerance = 1e-6 if dtype == torch.float32 else 2**-9
+    torch.testing.assert_close(
+        got.double(), (weights @ v).transpose(1, 2), atol=tolerance, rtol=tolerance
+    )
+
+
+@given(lengths=st.lists(st.integers(1, 300), min_size=1, max_size=60), heads=st.integers(1, 3))
+def test_groups_hold_every_row_once_and_little_padding(lengths, heads):
+    lengths = numpy.sort(numpy.asarray(lengths))[::-1]
+    groups = Layout(lengths, CPU).groups
+    assert sum(group.n for group in groups) == len(lengths)
+    start = 0
+    for group in groups:
+        shape = (group.n, group.longest)
+        assert group.n * group.longest <= CELLS or group.n == 1
+        assert group.n * group.longest - group.n_rows <= MAX_PADDING
+        own = torch.arange(start, start + group.n_rows)
+        assert group.rows.shape == shape
+        assert group.rows.flatten()[group.cells].equal(own)
+        taken, cells = group.by_head(heads)
+        rows = torch.randn(group.n_rows, heads)
+        by_head = rows.flatten()[taken].view(group.n, heads, group.longest)
+        expected = rows[group.rows - start].transpose(1, 2)
+        assert by_head.equal(expected)
+        assert by_head.flatten()[cells].equal(rows.flatten())
+        start += group.n_rows
+    assert start == lengths.sum()
+
+
+def hands_arguments_on(name):
+    """Whether this version of transformers lets a model hand unknown arguments to its attention."""
+    import transformers
+
+    signature = inspect.signature(getattr(transformers, name).forward)
+    return any(p.kind == p.VAR_KEYWORD for p in signature.parameters.values())
+
+
+def test_which_models_can_be_run_without_padding(checkpoint):
+    """The first positions are facts of the models: RoBERTa's start after its padding index, 1."""
+    answers = {
+        name: get_shim(load(checkpoint(name))).first_position
+        for name in ("bert", "roberta", "xlm_roberta", "gpt2", "xlnet", "t5")
+    }
+    assert answers == {
+        "bert": 0 if hands_arguments_on("BertModel") else None,
+        "roberta": 2 if hands_arguments_on("RobertaModel") else None,
+        "xlm_roberta": 2 if hands_arguments_on("XLMRobertaModel") else None,
+        "gpt2": 0,
+        "xlnet": None,
+        "t5": None,
+    }
+
+
+def load(folder, **options):
+    model = TransformerModel(str(folder), **options)
+    model.initialize()
+    return model
+
+
+def test_attention_weights_need_padded_batches(checkpoint):
+    assert get_shim(load(checkpoint("bert"), output_attentions=True)).first_position is None
+
+
+def plain_model(folder):
+    from transformers import AutoModel
+
+    return AutoModel.from_pretrained(folder, attn_implementation="sdpa").eval()
+
+
+def ignores_the_layout(model):
+    forward = model.forward
+    return {"forward": lambda *args, layout=None, **kwargs: forward(*args, **kwargs)}
+
+
+def does_not_know_the_layout(model):
+    forward = model.forward
+
+    def strict(*args, **kwargs):
+        if "layout" in kwargs:
+            raise TypeError("unexpected argument")
+        return forward(*args, **kwargs)
+
+    return {"forward": strict}
+
+
+def pools_every_wordpiece(model):
+    pooler = model.pooler
+    model.pooler = None
+    return {"pooler": lambda states: pooler(states.mean(1, keepdim=True))}
+
+
+@pytest.mark.parametrize(
+    "change", [ignores_the_layout, does_not_know_the_layout, pools_every_wordpiece]
+)
+def test_model_that_would_give_something_else_is_left_as_it_was(checkpoint, change):
+    model = plain_model(checkpoint("bert"))
+    traits = find_traits(model)
+    for name, value in change(model).items():
+        object.__setattr__(model, name, value)
+    expected = model(input_ids=torch.tensor([[5, 6, 7]])).last_hidden_state
+    assert use_unpadded(model, traits) is None
+    assert model.config._attn_implementation == "sdpa"
+    assert model(input_ids=torch.tensor([[5, 6, 7]])).last_hidden_state.equal(expected)
+
+
+def test_padded_batches_still_give_the_same(checkpoint):
+    """The attention serves padded batches too, for whoever calls the model by hand."""
+    model, expected = plain_model(checkpoint("gpt2")), plain_model(checkpoint("gpt2"))
+    assert use_unpadded(model, find_traits(model)) == 0
+    assert model.config._attn_implementation == NAME
+    inputs = {
+        "input_ids": torch.tensor([[5, 6, 7, 8], [9, 10, 1, 1]]),
+        "attention_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]]),
+    }
+    with torch.no_grad():
+        got, plain = model(**inputs).last_hidden_state, expected(**inputs).last_hidden_state
+    real = inputs["attention_mask"].bool()
+    assert got[real].equal(plain[real])
+
+
+@pytest.mark.parametrize("gradient_checkpointing", [False, True])
+def test_sliding_windows_are_kept(gradient_checkpointing):
+    """A mask that the short inputs of the first question do not show."""
+    from transformers import MistralConfig, MistralModel
+
+    config = MistralConfig(
+        vocab_size=50,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        sliding_window=6,
+    )
+    torch.manual_seed(0)
+    model = MistralModel(config).eval()
+    lengths = [30, 17, 17, 9, 2]
+    ids = [torch.randint(3, 50, (n,)) for n in lengths]
+    with torch.no_grad():
+        expected = torch.cat([model(input_ids=i[None]).last_hidden_state[0] for i in ids])
+    first_position = use_unpadded(model, find_traits(model))
+    assert first_position == 0
+    if gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.train()
+    inputs = unpadded_inputs(
+        torch.cat(ids)[None].numpy(), None, numpy.asarray(lengths), first_position, CPU
+    )
+    got = run_model(model, {**inputs, "use_cache": False}).last_hidden_state[0]
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
+    got.sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_config_on_disk_does_not_name_the_attention(checkpoint, tmp_path):
+    model = load(checkpoint("gpt2"))
+    assert get_shim(model)._model.config._attn_implementation == NAME
+    get_shim(model).to_disk(tmp_path)
+    text = (tmp_path / "config.json").read_text(encoding="utf8")
+    assert NAME not in text
+    assert json.loads(text)["n_positions"] == MAX_LENGTH
+    # The probe leaves no trace in what the layer says of its model.
+    assert get_traits(model).width == json.loads(text)["n_embd"]
+
+
+@pytest.mark.parametrize("is_train", [False, True])
+def test_inputs_without_wordpieces(checkpoint, is_train):
+    """As from a tokenizer that adds no boundary pieces, of an empty text."""
+    model = load(checkpoint("bert"))
+    ids = [5, 6, 7, 8, 9]
+    full = build_wordpieces([3, 2], ids=ids)
+    holes = build_wordpieces([0, 3, 0, 0, 2, 0], ids=ids)
+    nothing = build_wordpieces([0, 0], ids=[])
+    outputs, backprop = model([holes, nothing, full], is_train=is_train)
+    assert outputs[0].last_hidden_state == pytest.approx(outputs[2].last_hidden_state, abs=1e-5)
+    assert outputs[0].pooler_output[[1, 4]] == pytest.approx(outputs[2].pooler_output, abs=1e-5)
+    assert not outputs[0].pooler_output[[0, 2, 3, 5]].any()
+    assert outputs[1].pooler_output.tolist() == [[0.0] * outputs[1].pooler_output.shape[1]] * 2
+    assert backprop(outputs) == []
+    assert all(
+        w.grad is None or w.grad.isfinite().all() for w in get_shim(model)._model.parameters()
+    )
+    (alone,) = model.predict([nothing])
+    assert alone.last_hidden_state.shape == (0, model.get_dim("nO"))
+
+
+@given(lengths=falling_lengths, n_filler=st.integers(0, 70))
+def test_filler_is_seen_by_nobody(lengths, n_filler):
+    generator = torch.Generator().manual_seed(0)
+    n_rows, lengths = sum(lengths), numpy.asarray(lengths)
+    states = [torch.randn((1, HEADS, n_rows + n_filler, WIDTH), generator=generator) for _ in "qkv"]
+    module = Attention(is_causal=False)
+    alone, _ = unpadded_attention(
+        module, *(each[:, :, :n_rows] for each in states), None, layout=Layout(lengths, CPU)
+    )
+    layout = Layout(lengths, CPU, n_filler)
+    filled, _ = unpadded_attention(module, *states, None, layout=layout)
+    assert filled.shape[1] == n_rows + n_filler
+    torch.testing.assert_close(filled[:, :n_rows], alone, atol=1e-6, rtol=1e-6)
+    assert layout.starts.tolist() == Layout(lengths, CPU).starts.tolist()
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2"])
+@pytest.mark.parametrize("is_train", [False, True])
+def test_filler_changes_nothing(name, is_train, checkpoint):
+    docs = [build_wordpieces([7, 4], ids=range(5, 16)), build_wordpieces([2], ids=[9, 6])]
+    found = []
+    for compiles_products in (False, True):
+        model = load(checkpoint(name))
+        get_shim(model).compiles_products = compiles_products
+        outputs, backprop = model(docs, is_train=is_train)
+        states = [a.last_hidden_state for a in outputs]
+        states += [a.pooler_output for a in outputs if a.pooler_output is not None]
+        if is_train:
+            backprop(outputs)  # any gradient will do
+            weights = get_shim(model)._model.parameters()
+            states += [w.grad.numpy() for w in weights if w.grad is not None]
+        found.append(states)
+    assert sum(map(len, docs)) % 8  # there is filler
+    for one, two in zip(*found, strict=True):
+        numpy.testing.assert_allclose(one, two, atol=1e-5, rtol=1e-5)

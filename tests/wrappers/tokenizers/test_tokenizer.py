@@ -1,0 +1,125 @@
+"""Texts -> wordpieces, as the Hugging Face tokenizer itself gives them."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy
+import oracles
+import pytest
+from builders import build_wordpieces
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import texts
+from tiny import MAX_LENGTH
+
+from trf_bridge.wrappers.tokenizers.tokenizer import WordpieceTokenizer, validate_overflow
+
+
+@pytest.fixture
+def plain(family, checkpoint):
+    return oracles.load_plain_tokenizer(checkpoint(family))
+
+
+def make_tokenizer(plain, *, max_length=None, overflow="truncate", stride=0, **options):
+    return WordpieceTokenizer(
+        plain, max_length=max_length, overflow=overflow, stride=stride, **options
+    )
+
+
+@pytest.mark.parametrize("max_length", [None, MAX_LENGTH, 5])
+@given(given_texts=st.lists(texts(), max_size=4))
+@settings(max_examples=30)
+def test_wordpieces_are_those_of_the_tokenizer(plain, family, max_length, given_texts):
+    encoded = make_tokenizer(plain, max_length=max_length).encode(given_texts)
+    options = {} if max_length is None else {"truncation": True, "max_length": max_length}
+    expected = [
+        plain(text, return_offsets_mapping=True, return_special_tokens_mask=True, **options)
+        for text in given_texts
+    ]
+    pieces = encoded.wordpieces
+    lengths = [len(e["input_ids"]) for e in expected]
+    assert pieces.lengths.tolist() == encoded.n_pieces.tolist() == lengths
+    assert encoded.n_inputs.tolist() == [1] * len(given_texts)
+    assert pieces.ids.tolist() == [i for e in expected for i in e["input_ids"]]
+    assert pieces.offsets.tolist() == [list(p) for e in expected for p in e["offset_mapping"]]
+    assert pieces.boundary.tolist() == [bool(m) for e in expected for m in e["special_tokens_mask"]]
+    if "token_type_ids" in plain.model_input_names:
+        assert pieces.type_ids.tolist() == [i for e in expected for i in e["token_type_ids"]]
+    else:
+        assert pieces.type_ids is None
+    whole = [plain(text)["input_ids"] for text in given_texts]
+    cut = [len(ids) > (max_length or 10**9) for ids in whole]
+    assert encoded.cut.tolist() == cut
+    assert pieces.runs is None
+    assert pieces.ids.dtype == pieces.offsets.dtype == pieces.lengths.dtype == numpy.int32
+    assert pieces.boundary.dtype == numpy.bool_
+
+
+@given(given_texts=st.lists(texts(), max_size=4))
+@settings(max_examples=20)
+def test_strings_are_those_of_the_vocabulary(plain, family, given_texts):
+    tokenizer = make_tokenizer(plain)
+    ids = tokenizer.encode(given_texts).wordpieces.ids
+    pieces = build_wordpieces([len(ids)], ids=ids, joined=tokenizer.join_strings(ids))
+    assert pieces.strings == plain.convert_ids_to_tokens(ids.tolist())
+
+
+def test_span_ends_where_a_text_was_cut(checkpoint):
+    plain = oracles.load_plain_tokenizer(checkpoint("bert"))
+    encoded = make_tokenizer(plain, max_length=4).encode(["a b c d", "a b", ""])
+    assert encoded.cut.tolist() == [True, False, False]
+    assert encoded.wordpieces.spans.tolist() == [[0, 3], [0, 3], [0, 0]]
+
+
+def test_no_texts(plain, family):
+    encoded = make_tokenizer(plain).encode([])
+    assert len(encoded.wordpieces) == 0
+    assert encoded.wordpieces.offsets.shape == encoded.wordpieces.spans.shape == (0, 2)
+
+
+def test_type_ids_can_be_asked_for_or_left_out(checkpoint):
+    bert = oracles.load_plain_tokenizer(checkpoint("bert"))
+    assert make_tokenizer(bert).encode(["a"]).wordpieces.type_ids.tolist() == [0, 0, 0]
+    assert make_tokenizer(bert, type_ids=False).encode(["a"]).wordpieces.type_ids is None
+
+
+def test_tokenizer_that_was_given_is_not_changed(checkpoint):
+    plain = oracles.load_plain_tokenizer.__wrapped__(checkpoint("bert"))
+    before = plain.backend_tokenizer.to_str()
+    make_tokenizer(plain, max_length=4, overflow="window", stride=1).encode(["a b c d"] * 3)
+    assert plain.backend_tokenizer.to_str() == before
+
+
+def test_padding_and_truncation_of_the_checkpoint_do_not_reach_the_wordpieces(checkpoint):
+    plain = oracles.load_plain_tokenizer.__wrapped__(checkpoint("bert"))
+    plain.backend_tokenizer.enable_padding(length=40)
+    plain.backend_tokenizer.enable_truncation(3)
+    assert make_tokenizer(plain).encode(["a b c d"]).n_pieces.tolist() == [6]
+
+
+def test_calls_of_the_tokenizer_itself_do_not_reach_the_wordpieces(checkpoint):
+    plain = oracles.load_plain_tokenizer.__wrapped__(checkpoint("bert"))
+    tokenizer = make_tokenizer(plain)
+    plain(["a", "a b c d"], padding=True, truncation=True, max_length=3)
+    assert tokenizer.encode(["a b c d"]).n_pieces.tolist() == [6]
+
+
+def test_threads_that_pad_and_cut_do_not_disturb_each_other(checkpoint):
+    plain = oracles.load_plain_tokenizer.__wrapped__(checkpoint("bert"))
+    tokenizers = [
+        make_tokenizer(plain, max_length=5),
+        make_tokenizer(plain, max_length=8, overflow="window", stride=2),
+        make_tokenizer(plain),
+    ]
+    work = [(tokenizer, ["a b c d e f g h i j", "a"]) for tokenizer in tokenizers] * 100
+    expected = [tokenizer.encode(given).wordpieces.ids.tolist() for tokenizer, given in work[:3]]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda job: job[0].encode(job[1]).wordpieces.ids.tolist(), work))
+    assert found == expected * 100
+
+
+@pytest.mark.parametrize("overflow", ["", "cut", "Window", None])
+def test_unknown_overflow_is_refused(overflow):
+    with pytest.raises(ValueError, match=r"\[TB008\] Unknown overflow: .*'truncate', 'window'"):
+        validate_overflow(overflow)

@@ -1,0 +1,347 @@
+"""Overlapping windows: nothing is lost, nothing counted twice, gradients exact."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy
+import oracles
+import pytest
+from builders import windows_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import texts
+from thinc.api import NumpyOps
+from tiny import HEADS, LAYERS
+
+from trf_bridge.align import apply_alignment
+from trf_bridge.pipes.cutting import cut_docs
+from trf_bridge.pipes.doc.records import get_alignment, get_wordpieces, set_wordpieces
+from trf_bridge.types import Activations
+from trf_bridge.wrappers.models.layer import get_shim
+from trf_bridge.wrappers.tokenizers.tokenizer import WordpieceTokenizer
+from trf_bridge.wrappers.tokenizers.windows import cut_windows
+
+WINDOW_ROWS = ["most_context", "mean"]
+
+TEXT = "Laced with dreams, dripping in reality. " * 6 + "北京 👍🏽 don't " * 5 + "the end"
+
+
+def encode(plain, given_texts, max_length, stride):
+    tokenizer = WordpieceTokenizer(plain, max_length=max_length, overflow="window", stride=stride)
+    return tokenizer.encode(given_texts)
+
+
+def content(plain, text):
+    return plain(text, add_special_tokens=False, return_offsets_mapping=True)
+
+
+def with_boundary(plain, ids):
+    """Between the boundary pieces that the tokenizer puts around a text."""
+    added = plain("")["input_ids"]
+    mask = plain("a", return_special_tokens_mask=True)["special_tokens_mask"]
+    n_leading = mask.index(0)
+    return [*added[:n_leading], *ids, *added[n_leading:]]
+
+
+@given(
+    text=st.one_of(texts(40), st.just(TEXT)),
+    max_length=st.integers(5, 30),
+    stride=st.integers(0, 20),
+)
+@settings(max_examples=60)
+def test_every_wordpiece_stands_in_one_window_and_is_read_in_order(
+    family, checkpoint, text, max_length, stride
+):
+    plain = oracles.load_plain_tokenizer(checkpoint(family))
+    encoded = encode(plain, [text], max_length, stride)
+    pieces = encoded.wordpieces
+    expected = content(plain, text)
+    inside = ~pieces.boundary
+    assert pieces.ids[inside].tolist() == expected["input_ids"]
+    assert [tuple(p) for p in pieces.offsets[inside].tolist()] == expected["offset_mapping"]
+    own, runs = windows_of(encoded)
+    assert len(own) == len(runs) == encoded.n_inputs[0]
+    n_special = plain.num_special_tokens_to_add()
+    position = {row: i for i, row in enumerate(numpy.flatnonzero(inside).tolist())}
+    for rows, run in zip(own, runs, strict=True):
+        assert len(run) <= max_length
+        assert set(rows) <= set(run)
+        assert int(pieces.boundary[run].sum()) == n_special
+        assert all(row in rows for row in run if pieces.boundary[row])
+        places = [position[row] for row in run if row in position]
+        assert places == list(range(places[0], places[0] + len(places))) if places else True
+        # What the model reads is what the tokenizer gives for that stretch of pieces.
+        stretch = [expected["input_ids"][i] for i in places]
+        assert pieces.ids[run].tolist() == with_boundary(plain, stretch)
+
+
+@pytest.mark.parametrize(("max_length", "stride"), [(10, 0), (10, 1), (10, 3), (10, 4), (12, 99)])
+def test_every_wordpiece_has_as_much_context_as_any_window_gives(checkpoint, max_length, stride):
+    plain = oracles.load_plain_tokenizer(checkpoint("bert"))
+    encoded = encode(plain, [TEXT], max_length, stride)
+    own, runs = windows_of(encoded)
+    n = len(runs)
+    boundary = encoded.wordpieces.boundary
+
+    def context(row, i):
+        inner = [r for r in runs[i] if not boundary[r]]
+        left = inner.index(row) if i else 10**6
+        right = len(inner) - 1 - inner.index(row) if i < n - 1 else 10**6
+        return min(left, right)
+
+    for i, rows in enumerate(own):
+        for row in rows:
+            if not boundary[row]:
+                best = max(context(row, k) for k in range(n) if row in runs[k])
+                assert context(row, i) >= best
+
+
+def test_stride_is_kept_within_half_a_window(checkpoint):
+    plain = oracles.load_plain_tokenizer(checkpoint("bert"))
+    for stride, shared in [(0, 0), (3, 3), (99, 4)]:
+        _, runs = windows_of(encode(plain, [TEXT], 10, stride))
+        overlaps = {len(set(a) & set(b)) for a, b in pairwise(runs)}
+        assert overlaps == {shared}
+
+
+def test_short_texts_beside_long_ones_are_one_window(checkpoint):
+    plain = oracles.load_plain_tokenizer(checkpoint("bert"))
+    given_texts = ["a", TEXT, "", "a b", TEXT]
+    encoded = encode(plain, given_texts, 12, 3)
+    assert encoded.n_inputs[[0, 2, 3]].tolist() == [1, 1, 1]
+    assert encoded.n_inputs[1] == encoded.n_inputs[4] > 1
+    assert not encoded.cut.any()
+    alone = [encode(plain, [text], 12, 3) for text in given_texts]
+    for field in ("ids", "offsets", "boundary", "lengths", "spans"):
+        joined = numpy.concatenate([getattr(one.wordpieces, field) for one in alone])
+        assert numpy.array_equal(getattr(encoded.wordpieces, field), joined)
+
+
+def test_spans_cover_the_text_without_gaps(checkpoint):
+    plain = oracles.load_plain_tokenizer(checkpoint("bert"))
+    spans = encode(plain, [TEXT], 10, 2).wordpieces.spans
+    assert spans[0, 0] == 0
+    assert spans[-1, 1] == len(TEXT)
+    assert (spans[:-1, 1] >= spans[1:, 0]).all()
+
+
+def test_windows_of_pieces_that_share_a_character_overlap_there():
+    def window(offsets):
+        n = len(offsets)
+        return SimpleNamespace(
+            ids=list(range(n)), type_ids=[0] * n, offsets=offsets, special_tokens_mask=[0] * n
+        )
+
+    # four byte-level pieces of one emoji, cut in the middle
+    one, two = cut_windows([window([(0, 1)] * 2), window([(0, 1)] * 2)], 0, 1)
+    assert one.span == two.span == (0, 1)
+    assert one.run.tolist() == [0, 1]
+    assert two.run.tolist() == [2, 3]
+
+
+def plain_windows(plain, pieces, **flags):
+    """Each window by itself: rows that it answers for, rows that it reads, what the model gives."""
+    own, runs = windows_of(SimpleNamespace(wordpieces=pieces))
+    for rows, run in zip(own, runs, strict=True):
+        types = None if pieces.type_ids is None else pieces.type_ids[run].tolist()
+        yield rows, run, oracles.run_plain(plain, pieces.ids[run].tolist(), types, **flags)
+
+
+def rows_of_windows(pieces, states, window_rows):
+    """The row of each wordpiece from those of all windows, slowly.
+
+    states: For each window its own rows, the rows that it reads, and their states.
+    """
+    found = [[] for _ in range(len(pieces))]
+    for rows, run, window in states:
+        for row, state in zip(run, window, strict=True):
+            if window_rows == "mean" or row in rows:
+                found[row].append(state)
+    return [sum(several) / len(several) for several in found]
+
+
+@pytest.mark.parametrize("window_rows", WINDOW_ROWS)
+@pytest.mark.parametrize("stride", [0, 5, 128])
+def test_doc_in_windows_equals_the_windows_run_one_by_one(
+    family, pipeline, checkpoint, stride, window_rows
+):
+    """A wordpiece has the row of the window with most context, or the mean of all that read it."""
+    import torch
+
+    nlp = pipeline(family, overflow="window", max_length=40, stride=stride, window_rows=window_rows)
+    with nlp.select_pipes(disable=["sentencizer"]):
+        doc = nlp(TEXT * 2)
+    pieces = get_wordpieces(doc)
+    assert len(pieces.lengths) > 3
+    plain = oracles.load_plain(family, checkpoint(family)).eval()
+    with torch.no_grad():
+        states = [
+            (rows, run, outputs.last_hidden_state[0])
+            for rows, run, outputs in plain_windows(plain, pieces)
+        ]
+    expected = torch.stack(rows_of_windows(pieces, states, window_rows))
+    numpy.testing.assert_allclose(doc._.trf_last_hidden_state, expected, atol=1e-5, rtol=1e-5)
+    linked = {row for rows in doc._.trf_alignment for row in rows}
+    assert linked == set(range(len(pieces)))
+    assert all(doc._.trf_alignment)
+    assert doc.tensor.any(axis=1).all()
+
+
+@pytest.mark.parametrize("window_rows", WINDOW_ROWS)
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+def test_other_outputs_in_windows(family, pipeline, checkpoint, window_rows):
+    """One pooler output and one set of attentions per window, over all that it reads."""
+    import torch
+
+    flags = {"output_hidden_states": True, "output_attentions": True}
+    nlp = pipeline(family, overflow="window", stride=6, window_rows=window_rows, **flags)
+    with nlp.select_pipes(disable=["sentencizer"]):
+        doc = nlp(TEXT * 2)
+    pieces = get_wordpieces(doc)
+    plain = oracles.load_plain(family, checkpoint(family)).eval()
+    with torch.no_grad():
+        windows = list(plain_windows(plain, pieces, **flags))
+    assert len(doc._.trf_pooler_output) == len(doc._.trf_all_attentions) == len(windows) > 3
+    for i, (_, run, outputs) in enumerate(windows):
+        attentions = torch.cat(outputs.attentions)
+        assert doc._.trf_all_attentions[i].shape == (LAYERS, HEADS, len(run), len(run))
+        numpy.testing.assert_allclose(doc._.trf_all_attentions[i], attentions, atol=1e-5)
+        numpy.testing.assert_allclose(
+            doc._.trf_pooler_output[i], outputs.pooler_output[0], atol=1e-5, rtol=1e-5
+        )
+    for layer in range(LAYERS + 1):
+        states = [(rows, run, o.hidden_states[layer][0]) for rows, run, o in windows]
+        expected = torch.stack(rows_of_windows(pieces, states, window_rows))
+        numpy.testing.assert_allclose(
+            doc._.trf_all_hidden_states[layer], expected, atol=1e-5, rtol=1e-5
+        )
+
+
+@pytest.mark.parametrize("window_rows", WINDOW_ROWS)
+def test_alignment_in_windows_is_that_of_the_oracle(family, pipeline, window_rows):
+    """A piece belongs to tokens of the whole sentence, a boundary piece to those of its window."""
+    nlp = pipeline(family, overflow="window", stride=6, window_rows=window_rows)
+    with nlp.select_pipes(disable=["sentencizer"]):
+        doc = nlp(TEXT * 2)
+    assert doc._.trf_alignment == links_in_windows(doc)
+
+
+def links_in_windows(doc):
+    pieces = get_wordpieces(doc)
+    tokens = [(token.idx, token.idx + len(token)) for token in doc]
+    sentence = (0, tokens[-1][1])
+    links = [[] for _ in tokens]
+    row = 0
+    for n, span in zip(pieces.lengths.tolist(), pieces.spans.tolist(), strict=True):
+        for offsets, edge in zip(
+            pieces.offsets[row : row + n].tolist(), pieces.boundary[row : row + n], strict=True
+        ):
+            source = tuple(span) if edge else sentence
+            (linked,) = oracles.link_pieces(doc.text, tokens, [tuple(offsets)], [edge], source)
+            if not linked:  # a boundary piece of a window that covers no token
+                linked = oracles.nearest(tokens, range(len(tokens)), tuple(span))
+            for token in linked:
+                links[token].append(row)
+            row += 1
+    return links
+
+
+@pytest.mark.parametrize("window_rows", WINDOW_ROWS)
+@pytest.mark.parametrize("family", ["bert", "roberta", "gpt2", "t5"])
+def test_gradients_through_windows_equal_plain_autograd(family, fresh, checkpoint, window_rows):
+    """Of every output that the model has, all at once."""
+    import torch
+
+    kept = {"output_hidden_states": True, "output_attentions": True}
+    nlp = fresh(
+        family, overflow="window", stride=6, words_per_batch=100, window_rows=window_rows, **kept
+    )
+    with nlp.select_pipes(disable=["sentencizer", "trf_tok2vec"]):
+        docs = [nlp(text) for text in (TEXT, "short", TEXT)]
+    model = nlp.get_pipe("trf_tok2vec").model
+    wordpieces = [get_wordpieces(doc) for doc in docs]
+    outputs, backprop = model(wordpieces, is_train=True)
+    rng = numpy.random.default_rng(0)
+    gradients = [random_gradients(rng, output) for output in outputs]
+    backprop(gradients)
+    plain = oracles.load_plain.__wrapped__(family, checkpoint(family)).train()
+    for pieces, gradient in zip(wordpieces, gradients, strict=True):
+        windows = list(plain_windows(plain, pieces, **kept))
+        states = [(rows, run, torch.stack(o.hidden_states, 2)[0]) for rows, run, o in windows]
+        hidden = torch.stack(rows_of_windows(pieces, states, window_rows))  # (n_wp, layers, width)
+        loss = (hidden * torch.tensor(gradient.hidden_states).transpose(0, 1)).sum()
+        states = [(rows, run, o.last_hidden_state[0]) for rows, run, o in windows]
+        hidden = torch.stack(rows_of_windows(pieces, states, window_rows))
+        loss = loss + (hidden * torch.tensor(gradient.last_hidden_state)).sum()
+        for i, (_, _, given_outputs) in enumerate(windows):
+            attentions = torch.cat(given_outputs.attentions)
+            loss = loss + (attentions * torch.tensor(gradient.attentions[i])).sum()
+            if gradient.pooler_output is not None:
+                pooled = given_outputs.pooler_output[0]
+                loss = loss + (pooled * torch.tensor(gradient.pooler_output[i])).sum()
+        loss.backward()
+    expected = dict(plain.named_parameters())
+    for name, parameter in get_shim(model)._model.named_parameters():
+        if expected[name].grad is not None:
+            scale = max(float(expected[name].grad.abs().max()), 1.0)
+            numpy.testing.assert_allclose(
+                parameter.grad, expected[name].grad, atol=1e-5 * scale, rtol=1e-5
+            )
+
+
+def random_gradients(rng, outputs):
+    def like(array):
+        return None if array is None else rng.normal(size=array.shape).astype("float32")
+
+    return Activations(
+        last_hidden_state=like(outputs.last_hidden_state),
+        pooler_output=like(outputs.pooler_output),
+        hidden_states=like(outputs.hidden_states),
+        attentions=[like(attention) for attention in outputs.attentions],
+    )
+
+
+@given(
+    text=texts(30),
+    window_rows=st.sampled_from(WINDOW_ROWS),
+    room=st.integers(1, 8),
+    stride=st.integers(0, 5),
+)
+@settings(max_examples=80)
+def test_no_wordpiece_of_any_window_is_lost(
+    family, pipeline, checkpoint, text, window_rows, room, stride
+):
+    """Small windows of odd texts: some hold nothing but white space, or a part of one token."""
+    plain = oracles.load_plain_tokenizer(checkpoint(family))
+    tokenizer = WordpieceTokenizer(
+        plain,
+        max_length=room + plain.num_special_tokens_to_add(),
+        overflow="window",
+        stride=stride,
+        window_rows=window_rows,
+    )
+    doc = pipeline(family).make_doc(text)
+    if not len(doc):
+        return
+    (pieces,) = cut_docs(tokenizer, [doc], [[(0, doc[-1].idx + len(doc[-1]))]])
+    set_wordpieces(doc, pieces)
+    links = doc._.trf_alignment
+    assert {row for rows in links for row in rows} == set(range(len(pieces)))
+    if pieces.runs is not None:
+        assert links == links_in_windows(doc)
+    alignment = get_alignment(doc)
+    states = numpy.arange(1, len(pieces) + 1, dtype="float64")[:, None]
+    (rows,), _ = apply_alignment(NumpyOps(), alignment, [states])
+    numpy.testing.assert_allclose(rows.sum(), states.sum(), rtol=1e-5)
+
+
+def test_windows_of_one_character_still_read_their_neighbours(pipeline, checkpoint):
+    plain = oracles.load_plain_tokenizer(checkpoint("roberta"))
+    doc = pipeline("roberta").make_doc("👍")
+    tokenizer = WordpieceTokenizer(plain, max_length=4, overflow="window", stride=1)
+    (pieces,) = cut_docs(tokenizer, [doc], [[(0, 1)]])
+    assert (pieces.spans == [0, 1]).all()
+    assert pieces.runs.lengths.tolist() == [4] * (len(pieces.lengths))
+    assert len(pieces) == 4 + 2 * len(pieces.lengths)

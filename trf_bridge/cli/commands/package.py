@@ -1,0 +1,76 @@
+"""`spacy trf package`: the wheel of a pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ... import errors
+from ..console import Force, quiet_downloads, say, steps
+from ..pipelines import find_pipeline
+
+
+def command(
+    pipeline_or_recipe: Annotated[
+        str,
+        typer.Argument(
+            help="A pipeline's folder, an installed pipeline, or the .cfg file of a recipe."
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(help="The folder to put the wheel into.")],
+    name: Annotated[
+        str | None,
+        typer.Option("--name", "-n", help="Name of a pipeline's package.", show_default=False),
+    ] = None,
+    version: Annotated[
+        str | None,
+        typer.Option("--version", "-v", help="Version of a pipeline.", show_default=False),
+    ] = None,
+    code: Annotated[
+        str | None,
+        typer.Option(
+            "--code",
+            "-c",
+            help="Comma-separated Python files with functions that a pipeline needs.",
+            show_default=False,
+        ),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps what a recipe downloads.", show_default=False),
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Build the wheel of a pipeline.
+
+    The wheel holds weights, tokenizer and settings, and requires trf_bridge: after pip install
+    it loads by its name, without a network. A recipe says which checkpoint to fetch, and what the
+    package is to be called.
+
+    \b
+    Example:
+      python -m spacy trf package ./trained/model-best ./dist --name reviews --version 1.0.0
+    """
+    from ..building import build_pipeline, build_recipe
+
+    named = [file.strip() for file in (code or "").split(",")]
+    files = [str(Path(file).absolute()) for file in named if file]
+    given = {"--name": name, "--version": version, "--code": ",".join(files)}
+    options = [part for option, value in given.items() if value for part in (option, value)]
+    quiet_downloads()
+    if pipeline_or_recipe.endswith(".cfg"):
+        recipe = Path(pipeline_or_recipe)
+        if options:
+            problem = (
+                f"{', '.join(options[::2])} can't be given with a recipe, which says it itself"
+            )
+            raise ValueError(errors.TB049.format(problem=problem))
+        with steps(3) as step:
+            wheel = build_recipe(recipe, out, cache=cache, force=force, step=step)
+    else:
+        folder = find_pipeline(pipeline_or_recipe)
+        with steps(1) as step:
+            wheel = build_pipeline(folder, out, options=options, force=force, step=step)
+    say(f"Built {wheel} ({wheel.stat().st_size / 1e6:.0f} MB)", style="good")

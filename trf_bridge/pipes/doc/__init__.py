@@ -1,0 +1,1 @@
+"""What is stored on a Doc, and how it is read."""

@@ -1,0 +1,1 @@
+"""What reads the output of the transformer and sends gradients back."""

@@ -1,0 +1,1 @@
+"""The transformer as a thinc layer: `Wordpieces` to `Activations`, and gradients back."""

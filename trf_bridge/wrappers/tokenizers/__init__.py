@@ -1,0 +1,1 @@
+"""Tokenizers: strings to `Wordpieces`."""

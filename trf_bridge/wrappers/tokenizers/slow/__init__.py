@@ -1,0 +1,1 @@
+"""Character offsets for tokenizers that give none."""

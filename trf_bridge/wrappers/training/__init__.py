@@ -1,0 +1,1 @@
+"""What is updated in training, how fast, and in which precision."""
