@@ -23,7 +23,7 @@ import trf_bridge.cli  # registers the commands
 from trf_bridge.cli.pipelines import load_transformer, run_over
 from trf_bridge.cli.serving import open_server
 from trf_bridge.pictures.attention import read_attention
-from trf_bridge.pictures.comparison import compare_attention
+from trf_bridge.pictures.head_overlap import compare_attention
 
 TEXT = "Apple shares rose. The apples sleep."
 COMMAND = "from spacy.cli import setup_cli; import trf_bridge.cli; setup_cli()"

@@ -11,7 +11,7 @@ from spacy.tokens import Doc
 from tiny import HEADS, LAYERS
 
 from trf_bridge.pictures.attention import join_windows, read_attention, to_tokens
-from trf_bridge.pictures.links import input_groups
+from trf_bridge.pictures.token_links import input_groups
 from trf_bridge.pipes.doc.records import get_wordpieces
 
 TEXT = "Apple shares rose unhappily. Don't the apples in Straße isn't 👍🏽 sleep?"

@@ -272,7 +272,7 @@ def test_dark_and_light(show, nlp, style):
 def test_a_pair_of_heads_is_shown_below(page, nlp, pipeline, tmp_path):
     from trf_bridge.cli.commands.compare import draw
     from trf_bridge.cli.pipelines import run_over
-    from trf_bridge.pictures.comparison import compare_attention
+    from trf_bridge.pictures.head_overlap import compare_attention
 
     one = nlp(TEXT)
     two = run_over(pipeline("roberta", output_attentions=True), one)

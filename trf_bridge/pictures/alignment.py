@@ -10,10 +10,17 @@ import numpy
 
 from ..align import Alignment
 from ..types import Array, Wordpieces
-from .links import group_rows, input_groups, link_tokens, linked_range, read_links, shown_tokens
+from .token_links import (
+    group_rows,
+    input_groups,
+    link_tokens,
+    linked_range,
+    read_links,
+    shown_tokens,
+)
 
 if TYPE_CHECKING:
-    from .links import Obj
+    from .token_links import Obj
 
 
 class Link(NamedTuple):

@@ -12,7 +12,7 @@ from .. import errors
 from ..align import Alignment
 from ..pipes.doc.records import get_outputs
 from ..types import Array, Wordpieces
-from .links import (
+from .token_links import (
     group_rows,
     input_groups,
     link_tokens,
@@ -25,7 +25,7 @@ from .links import (
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
-    from .links import Obj
+    from .token_links import Obj
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from .. import errors
 from .alignment import AlignedText, Part, piece_tokens, read_alignment
 from .attention import Attention, count_cells, read_attention
-from .comparison import Comparison
-from .links import read_links, shown_tokens
+from .head_overlap import Comparison
 from .similarity import token_similarity
 from .templates import direction, matrix_figure, pack_range, pack_roots, visible
+from .token_links import read_links, shown_tokens
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
-    from .links import Obj
+    from .token_links import Obj
 
 # What a page can hold in the browser's memory without getting slow.
 MAX_CELLS = 50_000_000

@@ -13,7 +13,7 @@ from .figures import draw_alignment, draw_attention, draw_similarity, title_of
 from .templates import wrap, wrap_page
 
 if TYPE_CHECKING:
-    from .links import Obj
+    from .token_links import Obj
 
 STYLES = ("alignment", "attention", "similarity")
 THEMES = ("auto", "light", "dark")

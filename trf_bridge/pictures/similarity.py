@@ -8,10 +8,10 @@ import numpy
 
 from .. import errors
 from ..types import Array
-from .links import on_cpu, shown_tokens
+from .token_links import on_cpu, shown_tokens
 
 if TYPE_CHECKING:
-    from .links import Obj
+    from .token_links import Obj
 
 
 def token_similarity(one: Obj, two: Obj) -> Array:

@@ -16,7 +16,7 @@ from .view import Output, OutputAttentions, PageTheme, Serve, Theme, put_out, st
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
-    from ...pictures.comparison import Comparison
+    from ...pictures.head_overlap import Comparison
     from ...types import Array
 
 DIGITS = 6
@@ -63,7 +63,7 @@ def command(
         raise ValueError(message)
     with start_output(output, serve, force=force) as server:
         docs = _read(pipelines, text, output_attentions=output_attentions)
-        from ...pictures.comparison import compare_attention
+        from ...pictures.head_overlap import compare_attention
 
         pairs = {
             (i, j): compare_attention(docs[i], docs[j], boundary=boundary)
@@ -113,7 +113,7 @@ def as_json(
         of the other.
     """
     from ...pictures.attention import read_attention
-    from ...pictures.comparison import mean_best
+    from ...pictures.head_overlap import mean_best
 
     found = []
     for name, doc in zip(names, docs, strict=True):
@@ -197,7 +197,7 @@ def draw(
 
 
 def _token_table(names: list[str], docs: list[Doc], *, boundary: bool) -> str:
-    from ...pictures.comparison import mean_attention
+    from ...pictures.head_overlap import mean_attention
 
     means = [mean_attention(doc, boundary=boundary) for doc in docs]
     rows = [
@@ -214,7 +214,7 @@ def _most(doc: Doc, row: Array) -> str:
 
 
 def _head_table(one: str, other: str, comparison: Comparison) -> str:
-    from ...pictures.comparison import mean_best
+    from ...pictures.head_overlap import mean_best
 
     n_layers, n_heads = comparison.overlap.shape[:2]
     matches = comparison.matches()

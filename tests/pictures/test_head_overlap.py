@@ -11,7 +11,7 @@ from tiny import HEADS, LAYERS
 
 from trf_bridge.cli.pipelines import run_over
 from trf_bridge.pictures.attention import read_attention
-from trf_bridge.pictures.comparison import compare_attention, mean_attention, mean_best
+from trf_bridge.pictures.head_overlap import compare_attention, mean_attention, mean_best
 
 TEXT = "Apple shares rose unhappily. The apples in Straße sleep."
 
