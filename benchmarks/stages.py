@@ -58,7 +58,6 @@ def clocked(nlp: Any) -> Iterator[Clocks]:
     YIELDS (Clocks): The clocks.
     """
     from trf_bridge.pipes import tok2vec
-    from trf_bridge.wrappers.models.layer import get_shim
 
     pipes = dict(nlp.pipeline)
     wordpiecer, transformer = pipes["trf_wordpiecer"], pipes["trf_tok2vec"]
@@ -70,7 +69,7 @@ def clocked(nlp: Any) -> Iterator[Clocks]:
             (wordpiecer, "predict", WORDPIECES),
             (wordpiecer, "set_annotations", ATTRIBUTES),
             (layer, "_func", BATCHES),
-            (get_shim(layer), "predict", MODEL),
+            (transformer.engine, "_run", MODEL),
             (tok2vec, "align", ALIGNMENT),
             (tok2vec, "apply_alignment", ALIGNMENT),
             (transformer, "set_annotations", ATTRIBUTES),

@@ -6,7 +6,6 @@ Imported in environments that lack the other systems, so each class imports its 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from itertools import chain
@@ -76,18 +75,13 @@ class Bridge(Pipeline):
         )
 
     def notes(self) -> dict[str, str]:
-        """RETURNS (dict): How many layers compute their products how: it is decided at load, by a
-        measurement that a busy machine can turn."""
-        from torch.nn import Linear
+        """Return the engine, and how many layers use oneDNN.
 
-        from trf_bridge.wrappers.models.layer import get_shim
-
-        shim = get_shim(self.nlp.get_pipe("trf_tok2vec").model)
-        model = shim._model if shim._lowered is None else shim._lowered.of(shim._model)
-        kinds = Counter(
-            type(layer).__name__ for layer in model.modules() if isinstance(layer, Linear)
-        )
-        return {kind: f"x {number}" for kind, number in kinds.items()}
+        RETURNS (dict): Notes for the version line.
+        """
+        engine = self.nlp.get_pipe("trf_tok2vec").engine
+        counts = engine.count_products()
+        return {"engine": engine.name, "layers with oneDNN": f"{counts['onednn']}"}
 
     def outputs(self, texts: Sequence[str]) -> Iterator[tuple[numpy.ndarray, float]]:
         """Run the texts for the rows of their wordpieces.
@@ -219,12 +213,12 @@ class Plain:
         """
         import torch
 
-        from trf_bridge.wrappers.engine.planning import make_subbatches
+        from trf_bridge.wrappers.engine.planning import plan_padded
 
         encoded = self.tokenizer(list(sentences), truncation=True)
         lengths = numpy.asarray([len(ids) for ids in encoded["input_ids"]])
         outputs: list[numpy.ndarray] = [numpy.empty(0)] * len(sentences)
-        for indices in make_subbatches(lengths, self.words_per_batch):
+        for indices in plan_padded(lengths, self.words_per_batch):
             picked = {name: [values[i] for i in indices] for name, values in encoded.items()}
             batch = self.tokenizer.pad(picked, return_tensors="pt")
             with torch.inference_mode():

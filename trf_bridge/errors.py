@@ -224,3 +224,7 @@ TB105 = (
 )
 TB106 = "[TB106] The separator of {n_docs} Docs {problem}. {advice}"
 TB107 = "[TB107] precision = 'auto' is {choice}: {reason}."
+TB108 = (
+    "[TB108] freeze = 0 is deprecated and will be removed in version 1.0. Use freeze = 'embeddings' "
+    "to freeze the embeddings alone."
+)

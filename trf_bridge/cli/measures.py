@@ -20,7 +20,7 @@ from ..pipes.doc.records import token_spans
 from ..pipes.streams import bounded_batches
 from ..pipes.wordpiecer import TrfWordpiecer
 from ..types import Array, Wordpieces
-from ..wrappers.engine.planning import make_subbatches
+from ..wrappers.engine.planning import plan_padded
 from ..wrappers.tokenizers.tokenizer import WordpieceTokenizer
 from .console import progress
 from .corpus import read_corpus
@@ -148,7 +148,7 @@ def add_batch(
         run_lengths.append(_cut(measures, doc, of_doc, alignment, wordpiecer))
     lengths = numpy.concatenate(run_lengths) if run_lengths else numpy.zeros(0, dtype="int32")
     for words_per_batch in WORDS_PER_BATCH:
-        for indices in make_subbatches(lengths, words_per_batch):
+        for indices in plan_padded(lengths, words_per_batch):
             cells = len(indices) * int(lengths[indices].max())
             measures.cells[words_per_batch] += cells
             measures.padding[words_per_batch] += cells - int(lengths[indices].sum())

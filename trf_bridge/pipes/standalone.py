@@ -10,6 +10,7 @@ from thinc.api import Model
 
 from .. import errors
 from ..align import align, apply_alignment
+from ..settings import TransformerSettings, takes_settings
 from ..types import Activations, Array
 from ..wrappers.models.layer import TransformerModel
 from .doc.records import get_wordpieces, token_spans
@@ -20,19 +21,9 @@ InT = Sequence[Doc]
 ARCHITECTURE = "trf_bridge.Tok2VecTransformer.v1"
 
 
+@takes_settings(TransformerSettings)
 def Tok2VecTransformer(
-    trf_name: str = "",
-    *,
-    grad_factor: float = 1.0,
-    revision: str | None = None,
-    words_per_batch: int = 3000,
-    output_hidden_states: bool = False,
-    output_attentions: bool = False,
-    precision: str = "fp32",
-    freeze: str | int = "none",
-    layer_lr_decay: float = 1.0,
-    gradient_checkpointing: bool = False,
-    trust_remote_code: bool = False,
+    trf_name: str = "", *, grad_factor: float = 1.0, **settings: Any
 ) -> Model[InT, list[Array]]:
     """Build a token-to-vector layer with a transformer of its own.
 
@@ -40,26 +31,12 @@ def Tok2VecTransformer(
     in the pipeline, as the shared transformer does.
 
     trf_name (str): A folder, or a name on the Hugging Face hub.
-    grad_factor (float): What to multiply the gradient by.
-    revision, words_per_batch, output_hidden_states, output_attentions, precision, freeze,
-        layer_lr_decay, gradient_checkpointing, trust_remote_code: As for `TransformerModel`. They
-        are listed one by one because a config is checked against them.
+    grad_factor (float): Factor of the gradient.
+    **settings: The other fields of `TransformerSettings`.
     RETURNS (Model): Sequence of Doc -> list of float32, each (n_tokens, width).
     RAISES (ValueError, TypeError): TB008, TB009, TB025.
     """
-    transformer = TransformerModel(
-        trf_name,
-        revision=revision,
-        words_per_batch=words_per_batch,
-        output_hidden_states=output_hidden_states,
-        output_attentions=output_attentions,
-        precision=precision,
-        freeze=freeze,
-        layer_lr_decay=layer_lr_decay,
-        gradient_checkpointing=gradient_checkpointing,
-        trust_remote_code=trust_remote_code,
-    )
-    return wrap_transformer(transformer, grad_factor)
+    return wrap_transformer(TransformerModel(trf_name, **settings), grad_factor)
 
 
 def wrap_transformer(

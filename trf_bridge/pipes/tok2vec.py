@@ -12,11 +12,13 @@ from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
-from thinc.api import Config, Model, Optimizer, set_dropout_rate
+from thinc.api import Model, Optimizer, set_dropout_rate
 
 from .. import errors
 from ..align import Alignment, align, apply_alignment
+from ..settings import TransformerSettings, defaults_of
 from ..types import Activations, Array, Wordpieces
+from ..wrappers.engine import Engine
 from ..wrappers.files import FORMAT, check_format, read_json
 from ..wrappers.models.generations import check_origin, describe_origin
 from ..wrappers.models.layer import get_shim, get_traits, sync_dims
@@ -46,20 +48,10 @@ Predictions: TypeAlias = tuple[list[Activations], list[Array], list[Alignment], 
 
 SETTINGS = "tok2vec.json"
 
-DEFAULT_MODEL = """
-[model]
-@architectures = "trf_bridge.TransformerModel.v1"
-trf_name = ""
-revision = null
-words_per_batch = 3000
-output_hidden_states = false
-output_attentions = false
-precision = "fp32"
-freeze = "none"
-layer_lr_decay = 1.0
-gradient_checkpointing = false
-trust_remote_code = false
-"""
+DEFAULT_MODEL = {
+    "@architectures": "trf_bridge.TransformerModel.v1",
+    **defaults_of(TransformerSettings),
+}
 
 
 @Language.factory(
@@ -73,7 +65,7 @@ trust_remote_code = false
         "doc._.trf_all_attentions",
     ],
     requires=["doc._.trf_word_pieces"],
-    default_config={"model": Config().from_str(DEFAULT_MODEL)["model"]},
+    default_config={"model": DEFAULT_MODEL},
 )
 def make_trf_tok2vec(
     nlp: Language, name: str, model: Model[Sequence[Wordpieces], list[Activations]]
@@ -163,6 +155,15 @@ class TrfTok2Vec(Upstream, TrainablePipe):
     def traits(self) -> Traits | None:
         """RETURNS (Traits): What the transformer gives; None while it has no weights."""
         return get_shim(self._layer).traits
+
+    @property
+    def engine(self) -> Engine:
+        """Return what runs the model: its name, and the reason for the choice.
+
+        RETURNS (Engine): The engine.
+        RAISES (ValueError): TB010 if the weights are not loaded.
+        """
+        return get_shim(self._layer).engine
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """Run the transformer over a stream of Docs, in batches that are small where Docs are long.

@@ -1,8 +1,8 @@
 """A copy of a model in a lower precision, for prediction.
 
-Mixed precision converts the weights each time they are used, and goes back to float32 in between,
-which training needs and prediction does not: a model that is in the lower precision throughout is
-faster. The copy is made again when the weights of the original have changed.
+Mixed precision converts the weights each time they are used, and goes back to float32 in between.
+Training needs that and prediction does not: a model that is in the lower precision throughout is
+faster. The copy is recreated when the weights of the original have changed.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..traits import Traits, flags, some_ids, states_of
-from .linear import state_of, use_fast_products
+from .linear import choose_products, state_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# The least cosine between a wordpiece's row in float32 and in the lower precision. Models whose
-# rows turn away by more need the float32 in between.
-ALIKE = 0.999
+# The smallest cosine between a wordpiece's row in float32 and in the lower precision. Models whose
+# rows differ by more need the float32 in between.
+MIN_COSINE = 0.999
 
 
 class LoweredCopy:
-    """Makes a model's copy in a lower precision when it is needed, and keeps it."""
+    """Stores a copy of a model in a lower precision, and recreates it when the weights change."""
 
     def __init__(self, dtype: torch.dtype) -> None:
-        """Make an empty one.
+        """Create an empty one.
 
         dtype (torch.dtype): The precision of the copy.
         """
@@ -35,7 +35,7 @@ class LoweredCopy:
         self._made: tuple[list[tuple[int, int]], PreTrainedModel] | None = None
 
     def of(self, model: PreTrainedModel) -> PreTrainedModel:
-        """Get the copy.
+        """Return the copy of a model.
 
         model (PreTrainedModel): The original, in evaluation mode.
         RETURNS (PreTrainedModel): A copy with the same weights, rounded.
@@ -48,12 +48,12 @@ class LoweredCopy:
 
 
 def use_lowered(model: PreTrainedModel, traits: Traits, dtype: torch.dtype) -> LoweredCopy | None:
-    """Ask a model whether a copy in a lower precision gives nearly the same.
+    """Create a copy of a model in a lower precision, if its outputs are nearly the same.
 
     model (PreTrainedModel): The model, in evaluation mode.
-    traits (Traits): What it takes and gives.
+    traits (Traits): What it takes and returns.
     dtype (torch.dtype): The precision.
-    RETURNS (LoweredCopy): The copy; None where mixed precision must do.
+    RETURNS (LoweredCopy): The copy; None where the model needs mixed precision.
     """
     lowered = LoweredCopy(dtype)
     try:
@@ -63,16 +63,16 @@ def use_lowered(model: PreTrainedModel, traits: Traits, dtype: torch.dtype) -> L
                     states_of(each(input_ids=ids[None], **flags(traits)), traits)
                     for each in (model, lowered.of(model))
                 )
-                if not all(_alike(exact[name], rounded[name]) for name in exact):
+                if not all(_is_similar(exact[name], rounded[name]) for name in exact):
                     return None
-    # A model may mix its weights with numbers of its own in float32. Whatever it then says: no.
+    # Some models combine their weights with numbers of their own in float32.
     except RuntimeError:
         return None
     return lowered
 
 
 def _lower(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
-    # Prediction runs in inference mode, and what is made there keeps no version.
+    # Prediction runs in inference mode, and tensors created there have no version.
     with torch.inference_mode(False):
         # Parameters alone: models compute the angles of rotary positions from buffers, in float32.
         memo: dict[int, Any] = {
@@ -80,10 +80,10 @@ def _lower(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
             for weights in model.parameters()
         }
         lowered: PreTrainedModel = copy.deepcopy(model, memo)
-    use_fast_products(lowered)
+    choose_products(lowered, "auto")
     return lowered
 
 
-def _alike(exact: torch.Tensor, rounded: torch.Tensor) -> bool:
+def _is_similar(exact: torch.Tensor, rounded: torch.Tensor) -> bool:
     cosines = torch.nn.functional.cosine_similarity(exact.double(), rounded.double(), dim=-1)
-    return bool((cosines >= ALIKE).all())
+    return bool((cosines >= MIN_COSINE).all())

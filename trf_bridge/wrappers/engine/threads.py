@@ -1,4 +1,4 @@
-"""One torch thread in a forked process."""
+"""torch in forked processes."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ import torch
 
 
 class ForkGuard:
-    """Notices that the process is a fork of the one that made it."""
+    """Gives torch one thread in a forked process.
+
+    `nlp.pipe(n_process=2)` forks. Threads don't survive a fork, but OpenMP, which torch uses, waits
+    for the threads that its parent had.
+    """
 
     def __init__(self) -> None:
-        """Remember the process."""
+        """Store the id of the process."""
         self._pid = os.getpid()
 
     def check(self) -> None:
-        """Give torch one thread if this is a forked process; call before torch does any work."""
+        """Give torch one thread if this is a forked process. Call it before torch computes."""
         if os.getpid() != self._pid:
             torch.set_num_threads(1)
             self._pid = os.getpid()
 
     def __reduce__(self) -> tuple[type[ForkGuard], tuple[()]]:
-        # Unpickled in a process of its own, which is not a fork of anything.
+        # Unpickled, it belongs to the process that unpickles it.
         return ForkGuard, ()

@@ -1,4 +1,5 @@
-"""From padded outputs of subbatches to the Activations of each Doc, and back for gradients."""
+"""From the model's outputs for subbatches to the Activations of each Doc, and back for
+gradients."""
 
 from __future__ import annotations
 
@@ -9,72 +10,62 @@ import torch
 from thinc.api import torch2xp, xp2torch
 
 from ...types import Activations, Array
+from ..engine import Request, SubbatchOutputs
 from ..traits import Traits
-from .batch import Batch, Subbatch
+from .batch import Batch
 
 
 class OutputBuffer:
-    """Collects what the model gives for each subbatch, in the order of the Docs."""
+    """Collects the outputs of all subbatches, in the order of the Docs."""
 
     def __init__(
-        self,
-        batch: Batch,
-        traits: Traits,
-        device: torch.device,
-        *,
-        hidden_states: bool,
-        attentions: bool,
+        self, batch: Batch, traits: Traits, device: torch.device, request: Request
     ) -> None:
-        """Make room for a batch.
+        """Allocate memory for a batch.
 
         batch (Batch): The batch.
-        traits (Traits): What the model gives.
-        device (torch.device): Where it gives it.
-        hidden_states, attentions (bool): Whether to keep these.
+        traits (Traits): What the model returns.
+        device (torch.device): Device of the model.
+        request (Request): Which further outputs to store.
         """
-
-        self.batch = batch
+        self._batch = batch
         n_rows, n_inputs = int(batch.n_pieces.sum()), int(batch.n_inputs.sum())
-        # Means are summed up; everything else is written once, so it need not be cleared.
+        # Means are summed up. Every other row is written once, so it need not be cleared.
         alloc = torch.empty if batch.weights is None else torch.zeros
         self.last_hidden_state = alloc((n_rows, traits.width), device=device)
         self.pooler_output: torch.Tensor | None = None
         self.hidden_states: torch.Tensor | None = None
         self.attentions: list[Any] | None = None
         if traits.pooler_width:
-            # Zeros for an input without wordpieces, which may not be run.
+            # Zeros for inputs without wordpieces, which may not be run.
             self.pooler_output = torch.zeros((n_inputs, traits.pooler_width), device=device)
-        if hidden_states:
+        if request.hidden_states:
             shape = (traits.n_hidden_states, n_rows, traits.width)
             self.hidden_states = alloc(shape, device=device)
-        if attentions:
+        if request.attentions:
             self.attentions = [None] * n_inputs
 
-    def write(self, subbatch: Subbatch, tensors: SubbatchTensors) -> None:
-        """Put the outputs of a subbatch where they belong.
+    def write(self, outputs: SubbatchOutputs) -> None:
+        """Store the outputs of a subbatch.
 
-        subbatch (Subbatch): The subbatch.
-        tensors (SubbatchTensors): What the model gave for it.
+        outputs (SubbatchOutputs): The outputs.
         """
-
+        device = self.last_hidden_state.device
+        kept, rows, weights = _place(self._batch, outputs.rows, device)
         with torch.no_grad():
-            rows = torch.from_numpy(subbatch.rows).to(self.last_hidden_state.device)
-            weights = _weights(subbatch, rows.device)
-            _put(self.last_hidden_state, rows, tensors.last_hidden_state.detach(), weights)
-            if self.pooler_output is not None and tensors.pooler_output is not None:
-                inputs = torch.from_numpy(subbatch.indices).to(rows.device)
-                self.pooler_output[inputs] = tensors.pooler_output.detach()
+            _put(self.last_hidden_state, outputs.last_hidden_state.detach(), kept, rows, weights)
+            if self.pooler_output is not None and outputs.pooler_output is not None:
+                inputs = torch.from_numpy(outputs.indices).to(device)
+                self.pooler_output[inputs] = outputs.pooler_output.detach()
             if self.hidden_states is not None:
-                for layer, states in enumerate(tensors.hidden_states):
-                    _put(self.hidden_states[layer], rows, states.detach(), weights)
-            if self.attentions is not None:
-                for index, attention in zip(
-                    subbatch.indices.tolist(), tensors.attentions, strict=True
-                ):
-                    self.attentions[index] = attention.detach()
+                for target, states in zip(self.hidden_states, outputs.hidden_states, strict=True):
+                    _put(target, states.detach(), kept, rows, weights)
+        if self.attentions is not None:
+            for index, attention in zip(outputs.indices.tolist(), outputs.attentions, strict=True):
+                self.attentions[index] = attention.detach()
 
     def split(self) -> list[Activations]:
-        """Cut the batch into its Docs.
+        """Split the batch into its Docs.
 
         RETURNS (list of Activations, (n_docs,)): Views of the arrays of the whole batch.
         """
@@ -86,19 +77,16 @@ class OutputBuffer:
         docs = []
         row = first = 0
         for n_pieces, n_inputs in zip(
-            self.batch.n_pieces.tolist(), self.batch.n_inputs.tolist(), strict=True
+            self._batch.n_pieces.tolist(), self._batch.n_inputs.tolist(), strict=True
         ):
             rows, inputs = slice(row, row + n_pieces), slice(first, first + n_inputs)
+            attentions = None if self.attentions is None else self.attentions[inputs]
             docs.append(
                 Activations(
                     last_hidden_state=last_hidden_state[rows],
                     pooler_output=None if pooler_output is None else pooler_output[inputs],
                     hidden_states=None if hidden_states is None else hidden_states[:, rows],
-                    attentions=(
-                        None
-                        if self.attentions is None
-                        else [torch2xp(attention) for attention in self.attentions[inputs]]
-                    ),
+                    attentions=None if attentions is None else [torch2xp(a) for a in attentions],
                 )
             )
             row += n_pieces
@@ -106,56 +94,19 @@ class OutputBuffer:
         return docs
 
 
-class SubbatchTensors:
-    """What the model gave for a subbatch, in float32 and without the padding.
-
-    last_hidden_state ((n_cells, width)), pooler_output ((n, width) or None), hidden_states (one
-    (n_cells, width) per layer and one for the embeddings), attentions (one (layers, heads, length,
-    length) per input).
-    """
-
-    def __init__(
-        self, outputs: Any, subbatch: Subbatch, *, hidden_states: bool, attentions: bool
-    ) -> None:
-        """Cut the padding off.
-
-        outputs (ModelOutput): Of a Hugging Face model.
-        subbatch (Subbatch): The subbatch that it read.
-        hidden_states, attentions (bool): Whether to look for these.
-        """
-
-        cells = torch.from_numpy(subbatch.cells).to(outputs.last_hidden_state.device)
-        self.last_hidden_state = _cells(outputs.last_hidden_state, cells)
-        pooler_output = outputs.get("pooler_output")
-        self.pooler_output = None if pooler_output is None else pooler_output.float()
-        empty = torch.from_numpy(subbatch.lengths == 0)
-        if self.pooler_output is not None and bool(empty.any()):
-            at = empty.to(self.pooler_output.device)[:, None]
-            self.pooler_output = self.pooler_output.masked_fill(at, 0.0)
-        self.hidden_states: list[torch.Tensor] = []
-        self.attentions: list[torch.Tensor] = []
-        if hidden_states:
-            self.hidden_states = [_cells(states, cells) for states in outputs.hidden_states]
-        if attentions:
-            stacked = torch.stack(list(outputs.attentions), dim=1).float()
-            self.attentions = [
-                stacked[i, :, :, :n, :n].clone() for i, n in enumerate(subbatch.lengths.tolist())
-            ]
-
-
 class GradientBuffer:
-    """The gradients of a batch of Docs, laid out like the flat batch."""
+    """The gradients of a batch of Docs, laid out like the batch."""
 
     def __init__(
         self, batch: Batch, d_outputs: Sequence[Activations], device: torch.device
     ) -> None:
-        """Put the gradients of all Docs one after another.
+        """Join the gradients of all Docs.
 
         batch (Batch): The batch.
-        d_outputs (sequence of Activations, (n_docs,)): Gradients; what is None has none.
-        device (torch.device): Where the model is.
+        d_outputs (sequence of Activations, (n_docs,)): Gradients; None for outputs without one.
+        device (torch.device): Device of the model.
         """
-        self.device = device
+        self._batch, self._device = batch, device
         n_pieces, n_inputs = batch.n_pieces.tolist(), batch.n_inputs.tolist()
         self.last_hidden_state = self._join([d.last_hidden_state for d in d_outputs], n_pieces, 0)
         self.pooler_output = self._join([d.pooler_output for d in d_outputs], n_inputs, 0)
@@ -167,41 +118,34 @@ class GradientBuffer:
                 self.attentions[first + i] = xp2torch(attention, device=device)
             first += n
 
-    def pairs(
-        self, subbatch: Subbatch, tensors: SubbatchTensors
-    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    def pairs(self, outputs: SubbatchOutputs) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Match the outputs of a subbatch with their gradients.
 
-        subbatch (Subbatch): The subbatch.
-        tensors (SubbatchTensors): What the model gave for it.
+        outputs (SubbatchOutputs): The outputs.
         RETURNS (tuple of two lists of Tensor): Outputs, and a gradient of the same shape for each.
         """
-
-        rows = torch.from_numpy(subbatch.rows).to(self.device)
-        weights = _weights(subbatch, rows.device)
-        outputs, gradients = [], []
+        kept, rows, weights = _place(self._batch, outputs.rows, self._device)
+        tensors, gradients = [], []
         if self.last_hidden_state is not None:
-            outputs.append(tensors.last_hidden_state)
+            tensors.append(_select(outputs.last_hidden_state, kept))
             gradients.append(_get(self.last_hidden_state, rows, weights))
-        if self.pooler_output is not None and tensors.pooler_output is not None:
-            outputs.append(tensors.pooler_output)
-            inputs = torch.from_numpy(subbatch.indices).to(self.device)
+        if self.pooler_output is not None and outputs.pooler_output is not None:
+            tensors.append(outputs.pooler_output)
+            inputs = torch.from_numpy(outputs.indices).to(self._device)
             gradients.append(self.pooler_output[inputs])
         if self.hidden_states is not None:
-            outputs.extend(tensors.hidden_states)
+            tensors.extend(_select(states, kept) for states in outputs.hidden_states)
             gradients.extend(_get(layer, rows, weights) for layer in self.hidden_states)
-        if tensors.attentions:
-            for index, attention in zip(subbatch.indices.tolist(), tensors.attentions, strict=True):
-                if index in self.attentions:
-                    outputs.append(attention)
-                    gradients.append(self.attentions[index])
-        return outputs, gradients
+        for index, attention in zip(outputs.indices.tolist(), outputs.attentions, strict=False):
+            if index in self.attentions:
+                tensors.append(attention)
+                gradients.append(self.attentions[index])
+        return tensors, gradients
 
     def _join(
         self, arrays: Sequence[Array | None], sizes: Sequence[int], axis: int
     ) -> torch.Tensor | None:
-        """Concatenate, with zeros for the Docs that have none; None where none has any."""
-
+        """Concatenate, with zeros for the Docs that have none; None where no Doc has any."""
         given = [array for array in arrays if array is not None]
         if not given:
             return None
@@ -210,28 +154,43 @@ class GradientBuffer:
             if array is None:
                 shape = list(given[0].shape)
                 shape[axis] = size
-                parts.append(torch.zeros(shape, device=self.device))
+                parts.append(torch.zeros(shape, device=self._device))
             else:
-                parts.append(xp2torch(array, device=self.device))
+                parts.append(xp2torch(array, device=self._device))
         return torch.cat(parts, dim=axis)
 
 
-def _cells(padded: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
-    return padded.flatten(0, 1).index_select(0, cells).float()
+def _place(
+    batch: Batch, read: Array, device: torch.device
+) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor | None]:
+    """Find where the states of a subbatch belong.
 
-
-def _weights(subbatch: Subbatch, device: torch.device) -> torch.Tensor | None:
-    """What each cell counts in its row, as a column; None where it is the only one."""
-
-    return (
-        None if subbatch.weights is None else torch.from_numpy(subbatch.weights).to(device)[:, None]
-    )
+    batch (Batch): The batch.
+    read (int64, (n_rows,)): Rows of the batch's inputs.
+    device (torch.device): Device of the model.
+    RETURNS (tuple of int64 (n_kept,), int64 (n_kept,), float32 (n_kept, 1)): Which of the states
+        are stored, None for all; the row of the Docs that each belongs to; and its share of the
+        row's mean, None where no row is a mean.
+    """
+    kept = None
+    if not batch.kept[read].all():
+        stored = batch.kept[read].nonzero()[0]
+        kept, read = torch.from_numpy(stored).to(device), read[stored]
+    rows = torch.from_numpy(batch.rows[read]).to(device)
+    if batch.weights is None:
+        return kept, rows, None
+    return kept, rows, torch.from_numpy(batch.weights[read]).to(device)[:, None]
 
 
 def _put(
-    target: torch.Tensor, rows: torch.Tensor, states: torch.Tensor, weights: torch.Tensor | None
+    target: torch.Tensor,
+    states: torch.Tensor,
+    kept: torch.Tensor | None,
+    rows: torch.Tensor,
+    weights: torch.Tensor | None,
 ) -> None:
-    """Write the states of cells into their rows; add them up where a row has several."""
+    """Write states into their rows, or add their shares to the means."""
+    states = _select(states, kept)
     if weights is None:
         target[rows] = states
     else:
@@ -239,5 +198,9 @@ def _put(
 
 
 def _get(d_target: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
-    """The transpose of `_put`: the gradient of each cell."""
+    """Compute the transpose of `_put`: the gradient of each state that is stored."""
     return d_target[rows] if weights is None else d_target[rows] * weights
+
+
+def _select(states: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
+    return states if kept is None else states.index_select(0, kept)

@@ -1,6 +1,7 @@
 """Dropout on a CPU, drawn in a fifth of the time.
 
-torch draws one number after the other for it. Here one random number of 64 bits serves four cells.
+torch draws one random number for each cell, one after the other. Here a random number of 64 bits
+serves four cells.
 """
 
 from __future__ import annotations
@@ -8,35 +9,43 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-LEVELS = 1 << 16  # of 16 bits; the rate is rounded to one of them
+from ..modules import replace_modules
+
+# Of 16 bits; the rate is rounded to a multiple of 1 / LEVELS.
+LEVELS = 1 << 16
 
 
 class FastDropout(nn.Dropout):
-    """A dropout layer that draws 16 bits for each cell.
-
-    Not made but turned into: `layer.__class__ = FastDropout`.
-    """
+    """A dropout layer that draws 16 bits for each cell."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """RETURNS (Tensor): The input with a part of its cells zero and the others scaled up."""
+        """Drop cells in training, and return the input unchanged in evaluation.
+
+        input (Tensor): Any tensor.
+        RETURNS (Tensor): The result, of the same shape.
+        """
         return drop_out(input, self.p) if self.training else input
 
 
 def use_fast_dropout(model: nn.Module) -> None:
-    """Turn the dropout layers of a model into fast ones.
+    """Replace the dropout layers of a model by fast ones.
 
     model (nn.Module): The model; changed.
     """
-    for module in model.modules():
-        if type(module) is nn.Dropout and not module.inplace:
-            module.__class__ = FastDropout
+
+    def convert(module: nn.Module) -> nn.Module:
+        if type(module) is not nn.Dropout or module.inplace:
+            return module
+        return FastDropout(module.p).train(module.training)
+
+    replace_modules(model, convert)
 
 
 def drop_out(input: torch.Tensor, rate: float) -> torch.Tensor:
-    """Set a part of a tensor to zero and scale the rest up, so that the mean stays.
+    """Set cells of a tensor to zero at random and scale the others up, so that the mean is kept.
 
     input (Tensor): Any tensor.
-    rate (float): The part, from 0 to 1.
+    rate (float): The share of cells that are set to zero, from 0 to 1.
     RETURNS (Tensor): The result, of the same shape.
     """
     n_dropped = round(rate * LEVELS)
@@ -51,7 +60,7 @@ def drop_out(input: torch.Tensor, rate: float) -> torch.Tensor:
 def set_dropout(model: nn.Module, rate: float) -> None:
     """Set the rate of every dropout in a model.
 
-    Most are layers of their own; some models keep rates as numbers and call the function.
+    Most dropouts are layers. Some models store rates as numbers and call the function.
 
     model (nn.Module): The model; changed.
     rate (float): From 0 to 1.
@@ -60,7 +69,7 @@ def set_dropout(model: nn.Module, rate: float) -> None:
         if isinstance(module, torch.nn.modules.dropout._DropoutNd):
             module.p = rate
         for name, value in vars(module).items():
-            # Layer drop is no dropout: it leaves out whole layers. A config may write 0 for 0.0.
+            # Layer drop is not dropout: it skips whole layers. A config may write 0 for 0.0.
             is_rate = isinstance(value, (int, float)) and not isinstance(value, bool)
             if is_rate and 0 <= value <= 1 and "drop" in name and "layerdrop" not in name:
                 setattr(module, name, rate)

@@ -13,47 +13,36 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def validate_freeze(freeze: str | int) -> None:
-    """Check the option before any work is done.
-
-    freeze (str, int): The option.
-    RAISES (ValueError): TB008.
-    """
-    is_number = isinstance(freeze, int) and not isinstance(freeze, bool)
-    if freeze in ("none", "all") or (is_number and int(freeze) >= 0):
-        return
-    expected = "'none', 'all', a number of layers (0 for the embeddings alone)"
-    raise ValueError(errors.TB008.format(field="freeze", got=repr(freeze), expected=expected))
-
-
 def freeze_weights(model: PreTrainedModel, freeze: str | int) -> None:
     """Exclude weights from training.
 
     model (PreTrainedModel): The model; the `requires_grad` of its weights is set.
-    freeze (str, int): "none", "all", or n for the embeddings and the lowest n layers.
-    RAISES (ValueError): TB019 where the model has fewer layers than that.
+    freeze (str, int): "none"; "embeddings"; n for the embeddings and the lowest n layers; "all".
+    RAISES (ValueError): TB019 if the model has fewer layers.
     """
     model.requires_grad_(freeze != "all")
-    if not isinstance(freeze, int):
+    if freeze in ("none", "all"):
         return
+    n_layers = freeze if isinstance(freeze, int) else 0
     embeddings, layers = find_depths(model)
-    if freeze > len(layers):
-        raise ValueError(errors.TB019.format(got=freeze, n_layers=len(layers)))
-    for group in [embeddings, *layers[:freeze]]:
+    if n_layers > len(layers):
+        raise ValueError(errors.TB019.format(got=n_layers, n_layers=len(layers)))
+    for group in [embeddings, *layers[:n_layers]]:
         for parameter in group:
             parameter.requires_grad_(False)
 
 
 def learn_rate_scales(model: PreTrainedModel, decay: float) -> dict[str, float]:
-    """Give lower layers lower learning rates.
+    """Compute the factor of each weight's learning rate: lower layers learn more slowly.
 
-    The highest layer and what lies above it keep the full rate, each layer below has `decay` times
-    the rate of the one above, and the embeddings `decay` times that of the lowest.
+    The highest layer and everything above it have the factor 1. Each layer below has `decay` times
+    the factor of the layer above, and the embeddings `decay` times the factor of the lowest layer.
 
     model (PreTrainedModel): The model.
-    decay (float): From 0 to 1; 1 for one rate everywhere.
-    RETURNS (dict): Factor of the learning rate by name of the weights; 1 for those not named.
-    SOURCE: Howard & Ruder 2018, Universal Language Model Fine-tuning, "discriminative fine-tuning".
+    decay (float): From 0 to 1; 1 for the same rate everywhere.
+    RETURNS (dict): Factor by name of the weights; weights that are not listed have the factor 1.
+    SOURCE: Howard and Ruder (2018), Universal Language Model Fine-tuning for Text Classification,
+        section 3.2, "discriminative fine-tuning".
     """
     if decay == 1.0:
         return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 import warnings
 from functools import cache
 from typing import Any
@@ -11,33 +12,15 @@ import torch
 
 from ... import errors
 
-PRECISIONS = ("fp32", "bf16", "fp16", "auto")
-
-# bf16 costs digits: below this it is not worth them. Processors with instructions for it gain a
-# factor of two, those without are slower than in fp32.
-WORTH_IT = 1.3
-
-
-def validate_precision(precision: str) -> None:
-    """Check the option before any work is done.
-
-    precision (str): The option.
-    RAISES (ValueError): TB008.
-    """
-    if precision not in PRECISIONS:
-        expected = ", ".join(repr(option) for option in PRECISIONS)
-        message = errors.TB008.format(field="precision", got=repr(precision), expected=expected)
-        raise ValueError(message)
-
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """Turn the option into what the model computes in.
+    """Return the precision that a model computes in.
 
-    precision (str): The option.
-    device (torch.device): Where the weights are.
+    precision (str): The setting: "fp32", "bf16", "fp16" or "auto".
+    device (torch.device): Device of the weights.
     RETURNS (str): "fp32", "bf16" or "fp16".
     RAISES (ValueError): TB012.
-    WARNS: TB107, once per process, what "auto" chose and why.
+    WARNS: TB107, once per process, the choice of "auto" and the reason.
     """
     if precision == "fp16" and device.type == "cpu":
         message = errors.TB012.format(precision="fp16", needs="a GPU", device=device)
@@ -46,8 +29,11 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
 
 def lower_dtype(precision: str) -> torch.dtype | None:
-    """RETURNS (torch.dtype): What a precision rounds to; None for "fp32"."""
+    """Return the type of numbers that a precision rounds to.
 
+    precision (str): "fp32", "bf16" or "fp16".
+    RETURNS (torch.dtype): The type; None for "fp32".
+    """
     return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
 
 
@@ -55,32 +41,35 @@ def mixed(precision: str, device: torch.device) -> Any:
     """Compute in mixed precision inside of a block.
 
     precision (str): "fp32", "bf16" or "fp16".
-    device (torch.device): Where the weights are.
+    device (torch.device): Device of the weights.
     RETURNS (context manager): torch's autocast; nothing for "fp32".
     """
-
     dtype = lower_dtype(precision)
     return contextlib.nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
 
 
 @cache
 def _choose(device_type: str) -> str:
-
+    """Choose "bf16" where the hardware has instructions for it: without them it is slower."""
     if device_type == "cuda":
         has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        reason = "this GPU computes in it"
+        reason = "this GPU computes in bf16"
         if not has_bf16:
             reason = "this GPU has no bf16, and large activations overflow in fp16"
     elif device_type == "cpu":
-        from ..engine.linear import bf16_gain
-
-        gain = bf16_gain()
-        has_bf16 = gain >= WORTH_IT
-        reason = (
-            f"on this processor a matrix product in bf16 is {gain:.1f} times as fast as in fp32"
-        )
+        has_bf16 = cpu_has_bf16()
+        reason = f"this processor has {'' if has_bf16 else 'no '}instructions for bf16"
     else:
-        has_bf16, reason = False, f"nothing is known about the speed of bf16 on '{device_type}'"
+        has_bf16, reason = False, f"the speed of bf16 on '{device_type}' is not known"
     choice = "bf16" if has_bf16 else "fp32"
     warnings.warn(errors.TB107.format(choice=choice, reason=reason), stacklevel=2)
     return choice
+
+
+def cpu_has_bf16() -> bool:
+    """Return whether the processor has instructions for products in bf16."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    if platform.machine() in ("aarch64", "arm64"):
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
