@@ -1,4 +1,4 @@
-"""Attention carried over to tokens, against the formula written with loops."""
+"""Attention converted to tokens, compared with the formula written as loops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spacy.tokens import Doc
 from tiny import HEADS, LAYERS
 
 from trf_bridge.pictures.attention import join_windows, read_attention, to_tokens
-from trf_bridge.pictures.token_links import input_groups
+from trf_bridge.pictures.token_links import group_windows
 from trf_bridge.pipes.doc.records import get_wordpieces
 
 TEXT = "Apple shares rose unhappily. Don't the apples in Straße isn't 👍🏽 sleep?"
@@ -19,7 +19,7 @@ LONG = "A man sleeps in the house and the tide isn't rising for Apple shares " *
 
 
 def token_attention(pieces, links):
-    """The three lines of the formula, entry by entry."""
+    """Compute the three lines of the formula entry by entry."""
     n_tokens, n_pieces = len(links), len(pieces)
     result = [[0.0] * n_tokens for _ in range(n_tokens)]
     for i in range(n_tokens):
@@ -35,12 +35,12 @@ def token_attention(pieces, links):
 
 
 def links_of(doc, tokens, rows, boundary):
-    """1 / (tokens that share the wordpiece), from the attributes of the Doc."""
+    """Compute 1 / (tokens that share the wordpiece) from the attributes of the Doc."""
     alignment = doc._.trf_alignment
-    shares = [sum(row in found for found in alignment) for row in range(rows.stop)]
-    left_out = [not boundary and bool(edge) for edge in doc._.trf_boundary]
+    n_tokens = [sum(row in linked for linked in alignment) for row in range(rows.stop)]
+    excluded = [not boundary and bool(is_boundary) for is_boundary in doc._.trf_boundary]
     return [
-        [1 / shares[row] if row in alignment[i] and not left_out[row] else 0.0 for row in rows]
+        [1 / n_tokens[row] if row in alignment[i] and not excluded[row] else 0.0 for row in rows]
         for i in tokens
     ]
 
@@ -55,7 +55,7 @@ def problems(draw):
             max_size=n_tokens,
         )
     )
-    for piece in range(n_pieces):  # every wordpiece has a token
+    for piece in range(n_pieces):  # link every wordpiece to some token
         linked[draw(st.integers(0, n_tokens - 1))][piece] = True
     weights = numpy.asarray(linked, dtype="float64")
     weights /= weights.sum(axis=0)
@@ -64,22 +64,22 @@ def problems(draw):
 
 
 @given(problems())
-def test_formula_is_that_of_the_docstring(problem):
+def test_conversion_follows_the_formula_of_the_docstring(problem):
     pieces, links = problem
-    found = to_tokens(pieces[None, None], links)[0, 0]
-    numpy.testing.assert_allclose(found, token_attention(pieces, links), atol=1e-5)
+    tokens = to_tokens(pieces[None, None], links)[0, 0]
+    numpy.testing.assert_allclose(tokens, token_attention(pieces, links), atol=1e-5)
     has_pieces = links.sum(axis=1) > 0
-    numpy.testing.assert_allclose(found.sum(axis=1), has_pieces.astype(float), atol=1e-5)
-    # What all tokens receive is what they give: nothing is lost.
-    assert found.sum() == pytest.approx(has_pieces.sum(), abs=1e-5)
+    numpy.testing.assert_allclose(tokens.sum(axis=1), has_pieces.astype(float), atol=1e-5)
+    # Tokens receive as much attention in total as they pay: none is lost.
+    assert tokens.sum() == pytest.approx(has_pieces.sum(), abs=1e-5)
 
 
-def test_one_wordpiece_per_token_changes_nothing():
+def test_attention_is_unchanged_with_one_wordpiece_per_token():
     pieces = numpy.random.default_rng(0).dirichlet(numpy.ones(7), size=(2, 3, 7))
     numpy.testing.assert_allclose(to_tokens(pieces, numpy.eye(7)), pieces, atol=1e-6)
 
 
-def test_split_words_are_summed_up_as_targets_and_averaged_as_sources():
+def test_attention_to_a_split_word_is_summed_and_attention_from_it_averaged():
     pieces = numpy.asarray([[0.2, 0.3, 0.5], [0.6, 0.2, 0.2], [0.1, 0.1, 0.8]])
     links = numpy.asarray([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])  # the first token is two wordpieces
     expected = [[(0.5 + 0.8) / 2, (0.5 + 0.2) / 2], [0.2, 0.8]]
@@ -90,9 +90,9 @@ def test_split_words_are_summed_up_as_targets_and_averaged_as_sources():
 def test_attention_of_a_doc(pipeline, family, boundary):
     doc = pipeline(family, output_attentions=True)(TEXT)
     stored = doc._.trf_all_attentions
-    found = read_attention(doc)
-    assert len(found) == len(stored) == len(list(doc.sents)) == 2
-    for text, plain, sent in zip(found, stored, doc.sents, strict=True):
+    texts = read_attention(doc)
+    assert len(texts) == len(stored) == len(list(doc.sents)) == 2
+    for text, plain, sent in zip(texts, stored, doc.sents, strict=True):
         assert text.tokens == range(sent.start, sent.end)
         assert numpy.array_equal(text.by_piece, plain)
         assert text.layers == list(range(LAYERS))
@@ -103,26 +103,26 @@ def test_attention_of_a_doc(pipeline, family, boundary):
         numpy.testing.assert_allclose(tokens[1, 0], expected, atol=1e-5)
         sums = numpy.broadcast_to(numpy.asarray(links).sum(axis=1) > 0, tokens.shape[:3])
         numpy.testing.assert_allclose(tokens.sum(axis=3), sums, atol=1e-5)
-    assert [text.rows.start for text in found] == [0, found[0].rows.stop]
-    assert found[-1].rows.stop == len(doc._.trf_word_pieces)
+    assert [text.rows.start for text in texts] == [0, texts[0].rows.stop]
+    assert texts[-1].rows.stop == len(doc._.trf_word_pieces)
 
 
-def test_layers_and_heads_can_be_chosen(pipeline):
+def test_layers_and_heads_can_be_selected(pipeline):
     doc = pipeline("bert", output_attentions=True)(TEXT)
-    whole = read_attention(doc)
-    for text, part in zip(whole, read_attention(doc, layers=[1], heads=[1, 0]), strict=True):
+    all_heads = read_attention(doc)
+    for text, part in zip(all_heads, read_attention(doc, layers=[1], heads=[1, 0]), strict=True):
         assert (part.layers, part.heads) == ([1], [1, 0])
         assert numpy.array_equal(part.by_piece, text.by_piece[1:, ::-1])
 
 
-@pytest.mark.parametrize("chosen", [{"layers": [LAYERS]}, {"heads": [-1]}, {"layers": [0.5]}])
-def test_layers_and_heads_that_there_are_not(pipeline, chosen):
+@pytest.mark.parametrize("selection", [{"layers": [LAYERS]}, {"heads": [-1]}, {"layers": [0.5]}])
+def test_missing_layers_and_heads_are_refused(pipeline, selection):
     doc = pipeline("bert", output_attentions=True)(TEXT)
     with pytest.raises(ValueError, match=r"TB025.*layers|TB025.*heads"):
-        read_attention(doc, **chosen)
+        read_attention(doc, **selection)
 
 
-def test_spans_give_the_texts_that_they_touch(pipeline):
+def test_spans_return_the_texts_that_they_overlap(pipeline):
     doc = pipeline("bert", output_attentions=True)(TEXT)
     first, second = read_attention(doc)
     assert [text.tokens for text in read_attention(doc[0:2])] == [first.tokens]
@@ -132,12 +132,12 @@ def test_spans_give_the_texts_that_they_touch(pipeline):
 
 
 @pytest.mark.parametrize("window_rows", ["most_context", "mean"])
-def test_windows_are_joined(pipeline, window_rows):
+def test_windows_of_a_text_are_joined(pipeline, window_rows):
     settings = {"overflow": "window", "max_length": 16, "stride": 4, "window_rows": window_rows}
     doc = pipeline("bert", output_attentions=True, **settings)(f"One. {LONG}. Two.")
     wordpieces = get_wordpieces(doc)
     own, runs = windows_of(type("Encoded", (), {"wordpieces": wordpieces}))
-    groups = input_groups(wordpieces)
+    groups = group_windows(wordpieces)
     assert len(groups) == 3
     assert len(groups[1]) > 2
     stored = doc._.trf_all_attentions
@@ -155,13 +155,13 @@ def test_windows_are_joined(pipeline, window_rows):
         numpy.testing.assert_allclose(tokens.sum(axis=3), 1, atol=1e-5)
 
 
-def test_windows_that_are_not_there_change_nothing(pipeline):
+def test_attention_is_unchanged_without_windows(pipeline):
     doc = pipeline("bert", output_attentions=True)(TEXT)
     attention = doc._.trf_all_attentions[0]
     assert join_windows(get_wordpieces(doc), range(1), [attention]) is attention
 
 
-def test_pairs_are_one_text(pipeline):
+def test_a_pair_is_one_text(pipeline):
     doc = pipeline("bert", output_attentions=True, separator="|||")("A man. ||| Is it?")
     (text,) = read_attention(doc)
     assert text.tokens == range(len(doc))
@@ -170,26 +170,26 @@ def test_pairs_are_one_text(pipeline):
     assert not text.by_token(boundary=False)[:, :, separator].any()
 
 
-def test_tokens_that_were_cut_off_are_in_no_text(pipeline):
+def test_truncated_tokens_are_in_no_text(pipeline):
     with pytest.warns(UserWarning, match="TB101"):
         doc = pipeline("bert", output_attentions=True, max_length=8)(LONG)
     (text,) = read_attention(doc)
-    read = [i for i, linked in enumerate(doc._.trf_alignment) if linked]
-    assert text.tokens == range(len(read))
-    assert len(read) < len(doc)
+    n_read = sum(bool(linked) for linked in doc._.trf_alignment)
+    assert text.tokens == range(n_read)
+    assert n_read < len(doc)
 
 
-def test_empty_docs_have_no_attention(pipeline):
+def test_an_empty_doc_has_no_attention(pipeline):
     assert read_attention(pipeline("bert", output_attentions=True)("")) == []
 
 
-def test_what_is_missing_is_said(pipeline):
+def test_errors_name_the_missing_data(pipeline):
     nlp = pipeline("bert")
     with pytest.raises(ValueError, match=r"TB052.*3 tokens.*wordpieces.*trf_wordpiecer"):
         read_attention(Doc(nlp.vocab, words=["a", "b", "c"]))
     with nlp.select_pipes(disable=["trf_tok2vec"]):
-        cut = nlp("A man.")
+        without_outputs = nlp("A man.")
     with pytest.raises(ValueError, match=r"TB052.*3 tokens.*outputs.*trf_tok2vec"):
-        read_attention(cut)
+        read_attention(without_outputs)
     with pytest.raises(ValueError, match=r"TB051.*output_attentions = true in \[components"):
         read_attention(nlp("A man."))

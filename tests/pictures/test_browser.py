@@ -1,4 +1,4 @@
-"""The pictures in a real browser: what is there after a click, and under the mouse."""
+"""The pictures in a real browser: what a click and the mouse change, and how they look."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ HEBREW = "התפוח נפל מן העץ. הילד אכל אותו."
 WORDS = "A man sleeps in the house and the tide is rising for Apple shares in Straße "
 LONG = ". ".join([WORDS * 2] * 7) + "."
 
-# Kept, for people to look at.
+# Kept for review by eye.
 SHOTS = Path(__file__).resolve().parents[2] / ".cache" / "screenshots"
 
 
 @pytest.fixture(scope="module")
 def page():
-    with chromium() as found:
-        yield found
+    with chromium() as page:
+        yield page
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def nlp(pipeline):
 
 @pytest.fixture
 def show(page, tmp_path):
-    """Opens a picture, keeps a screenshot, and sees that nothing was fetched or thrown."""
+    """Open a picture and save a screenshot; at the end, check that no request or error occurred."""
     paths = []
 
     def open_picture(name, docs, **options):
@@ -58,6 +58,7 @@ def show(page, tmp_path):
 
 
 def values_of(page, side):
+    """Return the values by which the words of a side are shaded."""
     return page.evaluate(
         f"[...document.querySelectorAll('[data-side={side}] .trf-word')]"
         ".map(e => e.dataset.value === undefined ? null : Number(e.dataset.value))"
@@ -65,13 +66,13 @@ def values_of(page, side):
 
 
 def overflow(page):
-    """How many pixels the page is wider than its window."""
+    """Return by how many pixels the page is wider than its window."""
     return page.evaluate(
         "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )
 
 
-def test_a_click_on_a_head_and_a_word_under_the_mouse(show, nlp):
+def test_hovering_shows_the_attention_of_the_selected_head(show, nlp):
     doc = nlp(TEXT)
     page = show("attention", doc, style="attention")
     (first, _) = read_attention(doc)
@@ -91,7 +92,7 @@ def test_a_click_on_a_head_and_a_word_under_the_mouse(show, nlp):
     page.screenshot(SHOTS / "attention-hover.png")
 
 
-def test_means_levels_and_sentences_can_be_chosen(show, nlp):
+def test_means_levels_and_sentences_can_be_selected(show, nlp):
     doc = nlp(TEXT)
     page = show("attention-tokens", doc, style="attention")
     _, second = read_attention(doc)
@@ -116,7 +117,7 @@ def test_means_levels_and_sentences_can_be_chosen(show, nlp):
     page.screenshot(SHOTS / "attention-pieces.png")
 
 
-def test_many_sentences_are_a_list(show, nlp):
+def test_many_sentences_are_in_a_list(show, nlp):
     doc = nlp("A man. The tide! " * 5)
     page = show("attention-list", doc, style="attention")
     assert page.texts("button[data-text]") == []
@@ -130,40 +131,49 @@ def test_many_sentences_are_a_list(show, nlp):
     page.wait_for(f"{words}.join() === {','.join(second)!r}")
 
 
-def test_a_click_keeps_a_word_until_escape(show, nlp):
+def test_a_click_keeps_a_word_selected_until_escape(show, nlp):
     page = show("attention-pin", nlp(TEXT), style="attention")
-    at_rest = values_of(page, "columns")
+    initial = values_of(page, "columns")
     page.click("[data-side=rows] .trf-word[data-index='1']")
     page.hover("figcaption")
     assert page.evaluate("document.querySelectorAll('.trf-from').length") == 1
-    assert values_of(page, "columns") != at_rest
+    assert values_of(page, "columns") != initial
     page.call("Input.dispatchKeyEvent", type="keyDown", key="Escape")
     assert page.evaluate("document.querySelectorAll('.trf-from').length") == 0
 
 
-def test_the_matrix_names_its_cells(show, nlp):
+def test_a_click_keeps_a_cell_selected_until_escape(show, nlp):
+    page = show("similarity-pin", nlp(TEXT), style="similarity")
+    page.click("canvas")
+    page.hover("figcaption")
+    assert page.evaluate("document.querySelectorAll('.trf-from').length") == 1
+    page.call("Input.dispatchKeyEvent", type="keyDown", key="Escape")
+    assert page.evaluate("document.querySelectorAll('.trf-from').length") == 0
+
+
+def test_hovering_a_cell_shows_its_tokens_and_value(show, nlp):
     doc = nlp(TEXT)
     page = show("similarity", doc, style="similarity")
     page.hover("canvas")
     readout = re.sub("[\u2068\u2069]", "", page.texts(".trf-readout")[0])
-    found = re.fullmatch(r".* \(token (\d+), .*\) · .* \(token (\d+), .*\): (-?\d\.\d{3})", readout)
-    assert found, readout
-    expected = token_similarity(doc, doc)[int(found[1]), int(found[2])]
-    assert float(found[3]) == pytest.approx(expected, abs=0.001)
+    match = re.fullmatch(r".* \(token (\d+), .*\) · .* \(token (\d+), .*\): (-?\d\.\d{3})", readout)
+    assert match, readout
+    expected = token_similarity(doc, doc)[int(match[1]), int(match[2])]
+    assert float(match[3]) == pytest.approx(expected, abs=0.001)
 
 
-def test_the_matrix_is_drawn(show, nlp):
+def test_the_matrix_has_many_shades(show, nlp):
     page = show("similarity-two", [nlp(TEXT), nlp("Apple pie is cold.")], style="similarity")
-    n_colours = page.evaluate(
+    n_shades = page.evaluate(
         "(() => {const c = document.querySelector('canvas');"
         "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
         "const s = new Set(); for (let i = 3; i < d.length; i += 4) s.add(d[i]); return s.size})()"
     )
-    assert n_colours > 10
+    assert n_shades > 10
     assert page.evaluate("document.querySelector('canvas').clientWidth") > 30
 
 
-def test_alignment_under_the_mouse(show, nlp):
+def test_hovering_shows_links(show, nlp):
     doc = nlp(TEXT)
     page = show("alignment", doc)
     piece = doc._.trf_alignment[3][1]
@@ -174,19 +184,33 @@ def test_alignment_under_the_mouse(show, nlp):
     assert f"characters {start}-{end}" in readout
     assert page.texts(".trf-token.trf-on") == [doc[3].text]
     page.hover(".trf-token[data-token='3']")
-    lit = page.evaluate(
+    highlighted = page.evaluate(
         "[...document.querySelectorAll('.trf-piece.trf-on')].map(e => Number(e.dataset.row))"
     )
-    assert lit == doc._.trf_alignment[3]
+    assert highlighted == doc._.trf_alignment[3]
     page.hover(".trf-boundary .trf-piece")
     first = next(iter(doc.sents))
     assert page.texts(".trf-token.trf-on") == [token.text for token in first]
     page.screenshot(SHOTS / "alignment-hover.png")
 
 
-def test_links_meet_the_middles_of_what_they_link(show, nlp):
+def test_hovering_shows_the_boundary_pieces_of_the_own_windows(show, pipeline):
+    nlp = pipeline("bert", overflow="window", max_length=16)
+    doc = nlp(WORDS)
+    page = show("alignment-windows", doc)
+    for token in (doc[0], doc[len(doc) - 1]):
+        page.hover(f".trf-token[data-token='{token.i}']")
+        highlighted = page.evaluate(
+            "[...document.querySelectorAll('.trf-piece.trf-on')].map(e => Number(e.dataset.row))"
+        )
+        assert highlighted == doc._.trf_alignment[token.i]
+        n_summands = page.texts(".trf-readout")[0].count(" + ") + 1
+        assert n_summands == len(highlighted) < sum(map(bool, doc._.trf_boundary)) + 1
+
+
+def test_links_end_at_the_centers_of_tokens_and_wordpieces(show, nlp):
     page = show("alignment-links", nlp(TEXT))
-    offs = page.evaluate(
+    distances = page.evaluate(
         "[...document.querySelectorAll('.trf-part:not(.trf-boundary) line')].map(line => {"
         "const part = line.closest('.trf-part'), box = line.getBoundingClientRect();"
         "const middle = (s) => {const b = part.querySelector(s).getBoundingClientRect();"
@@ -195,12 +219,12 @@ def test_links_meet_the_middles_of_what_they_link(show, nlp):
         'middle(`.trf-piece[data-row="${line.dataset.row}"]`)].sort((a, b) => a - b);'
         "return Math.max(Math.abs(box.left - ends[0]), Math.abs(box.right - ends[1]))})"
     )
-    assert len(offs) > 10
-    assert max(offs) < 1
+    assert len(distances) > 10
+    assert max(distances) < 1
 
 
 @pytest.mark.parametrize("style", ["alignment", "attention", "similarity"])
-def test_text_is_shown_as_text(show, nlp, style):
+def test_markup_in_a_text_is_shown_as_text(show, nlp, style):
     doc = nlp(EVIL)
     page = show(f"escaped-{style}", doc, style=style)
     words = ".trf-token" if style == "alignment" else "[data-side=rows] .trf-word"
@@ -225,7 +249,7 @@ def test_short_and_long_texts_fit_the_window(show, nlp, style, name, text):
 
 
 @pytest.mark.parametrize("style", ["alignment", "attention", "similarity"])
-def test_right_to_left_text_runs_from_the_right(show, nlp, style):
+def test_right_to_left_text_starts_at_the_right(show, nlp, style):
     page = show(f"hebrew-{style}", nlp(HEBREW), style=style)
     words = ".trf-token" if style == "alignment" else "[data-side=rows] .trf-word"
     lefts = page.evaluate(
@@ -234,30 +258,69 @@ def test_right_to_left_text_runs_from_the_right(show, nlp, style):
     )
     assert lefts == sorted(lefts, reverse=True)
     assert overflow(page) <= 0
-    if style == "attention":  # so that the end is what is cut off
+    if style == "attention":  # so that the end of a long title is truncated, not the start
         direction = "getComputedStyle(document.querySelector('button[data-text]')).direction"
         assert page.evaluate(direction) == "rtl"
 
 
-def test_a_large_map_has_as_many_labels_as_there_is_room_for(show, nlp):
+def test_a_large_matrix_has_labels_that_do_not_overlap(show, nlp):
     page = show("similarity-labels", nlp(LONG), style="similarity")
-    # Rows of pixels with ink in them, left of the cells, and the breaks between such rows.
-    breaks, height = page.evaluate(
+    # Count the labels left of the cells: runs of pixel rows that contain ink.
+    n_labels, height = page.evaluate(
         "(() => {const c = document.querySelector('canvas'), w = 40;"
         "const d = c.getContext('2d').getImageData(0, 0, w, c.height).data;"
         "const ink = Array.from({length: c.height}, (_, y) =>"
         "  Array.from({length: w}, (_, x) => d[4 * (y * w + x) + 3]).some((a) => a > 60));"
         "return [ink.filter((on, y) => on && !ink[y - 1]).length, c.height]})()"
     )
-    assert 20 < breaks < height / 8
+    assert 20 < n_labels < height / 8
+
+
+def contrasts(page, selector):
+    """Return the contrast of the text of each element with its background, as WCAG defines it."""
+
+    def luminance(color):
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    def numbers(css):
+        red, green, blue, *alpha = map(float, re.findall(r"[\d.]+", css))
+        return numpy.asarray([red, green, blue]) / 255, alpha[0] if alpha else 1.0
+
+    styles = page.evaluate(
+        f"[...document.querySelectorAll({selector!r})].map(e => {{"
+        "const own = getComputedStyle(e), page = getComputedStyle(e.closest('.trf-render'));"
+        "return [own.color, own.backgroundColor, page.backgroundColor]})"
+    )
+    ratios = []
+    for text, background, below in styles:
+        (text, _), (background, alpha), (below, _) = map(numbers, (text, background, below))
+        background = alpha * background + (1 - alpha) * below
+        low, high = sorted([luminance(text), luminance(background)])
+        ratios.append((high + 0.05) / (low + 0.05))
+    return ratios
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_on_any_shade_is_readable(show, nlp, theme):
+    page = show(f"contrast-{theme}", nlp(TEXT), style="attention", theme=theme)
+    page.click("button[data-level='pieces']")
+    page.wait_for("document.querySelectorAll('.trf-edge').length === 4")
+    page.evaluate(
+        "document.querySelectorAll('.trf-word').forEach(e => e.style.setProperty('--shade', 1))"
+    )
+    page.screenshot(SHOTS / f"contrast-{theme}.png")
+    ratios = contrasts(page, ".trf-word, .trf-name, button")
+    assert len(ratios) > 20
+    assert min(ratios) >= 4.5  # the least that WCAG 2 recommends for text
 
 
 @pytest.mark.parametrize("style", ["alignment", "attention"])
-def test_dark_and_light(show, nlp, style):
+def test_light_and_dark_themes(show, nlp, style):
     def brightness(css):
-        """0 is black, 255 white."""
-        colour = page.evaluate(f"getComputedStyle(document.querySelector('.trf-render')).{css}")
-        return sum(map(int, re.findall(r"\d+", colour)[:3])) / 3
+        """Return the brightness of a color, from 0 for black to 255 for white."""
+        color = page.evaluate(f"getComputedStyle(document.querySelector('.trf-render')).{css}")
+        return sum(map(int, re.findall(r"\d+", color)[:3])) / 3
 
     page = show(f"light-{style}", nlp(TEXT), style=style)
     assert brightness("backgroundColor") - brightness("color") > 150
@@ -269,7 +332,7 @@ def test_dark_and_light(show, nlp, style):
     assert brightness("color") - brightness("backgroundColor") > 150
 
 
-def test_a_pair_of_heads_is_shown_below(page, nlp, pipeline, tmp_path):
+def test_a_click_on_a_pair_of_heads_selects_both_below(page, nlp, pipeline, tmp_path):
     from trf_bridge.cli.commands.compare import draw
     from trf_bridge.cli.pipelines import run_over
     from trf_bridge.pictures.head_overlap import compare_attention
@@ -280,17 +343,17 @@ def test_a_pair_of_heads_is_shown_below(page, nlp, pipeline, tmp_path):
     path.write_text(draw(["a", "b"], [one, two], {(0, 1): compare_attention(one, two)}))
     page.open(path)
     page.screenshot(SHOTS / "compare.png")
-    place = (
+    selected = (
         "[...document.querySelectorAll('[data-place]')].map(f => f.dataset.layer + f.dataset.head)"
     )
-    assert page.evaluate(place) == ["00", "00"]
+    assert page.evaluate(selected) == ["00", "00"]
     box = page.evaluate(
         "(() => {const c = document.querySelector('canvas'); c.scrollIntoView();"
         "const b = c.getBoundingClientRect(); return [b.right, b.bottom]})()"
     )
-    for kind in ("mousePressed", "mouseReleased"):  # the last cell: both at their last head
+    for kind in ("mousePressed", "mouseReleased"):  # on the last cell: the last head of both
         options = {"button": "left", "clickCount": 1, "x": box[0] - 6, "y": box[1] - 6}
         page.call("Input.dispatchMouseEvent", type=kind, **options)
     last = f"{LAYERS - 1}{HEADS - 1}"
-    page.wait_for(f"{place}.every(found => found === '{last}')")
+    page.wait_for(f"{selected}.every(pair => pair === '{last}')")
     assert page.complaints() == []

@@ -1,4 +1,4 @@
-"""The overlap of heads, against the formula written with loops."""
+"""The overlap of heads, compared with the formula written as loops."""
 
 from __future__ import annotations
 
@@ -23,82 +23,83 @@ def docs(pipeline):
 
 
 def dense(doc, layer, head, boundary):
-    """What every token of a Doc pays to every other, zeros between texts."""
+    """Write the attention of a head between all tokens of a Doc, zero between texts."""
     matrix = [[0.0] * len(doc) for _ in doc]
     for text in read_attention(doc):
         tokens = text.by_token(boundary=boundary)[layer, head]
-        for i, here in enumerate(text.tokens):
-            for j, there in enumerate(text.tokens):
-                matrix[here][there] = float(tokens[i, j])
+        for i, query in enumerate(text.tokens):
+            for j, key in enumerate(text.tokens):
+                matrix[query][key] = float(tokens[i, j])
     return matrix
 
 
 def overlap(one, two):
-    found = [
+    """Compute the mean Bhattacharyya coefficient of the rows that both matrices have."""
+    coefficients = [
         sum(sqrt(a * b) for a, b in zip(row, other, strict=True))
         for row, other in zip(one, two, strict=True)
         if sum(row) and sum(other)
     ]
-    return sum(found) / len(found)
+    return sum(coefficients) / len(coefficients)
 
 
 @pytest.mark.parametrize("boundary", [True, False])
-def test_overlap_is_that_of_the_docstring(docs, boundary):
-    found = compare_attention(*docs, boundary=boundary)
-    assert found.overlap.shape == (LAYERS, HEADS, LAYERS, HEADS)
-    assert found.n_tokens == len(docs[0])
-    for layer, head, other_layer, other_head in numpy.ndindex(found.overlap.shape):
+def test_overlap_follows_the_formula_of_the_docstring(docs, boundary):
+    comparison = compare_attention(*docs, boundary=boundary)
+    assert comparison.overlap.shape == (LAYERS, HEADS, LAYERS, HEADS)
+    assert comparison.n_tokens == len(docs[0])
+    for layer, head, other_layer, other_head in numpy.ndindex(comparison.overlap.shape):
         expected = overlap(
             dense(docs[0], layer, head, boundary), dense(docs[1], other_layer, other_head, boundary)
         )
-        got = found.overlap[layer, head, other_layer, other_head]
+        got = comparison.overlap[layer, head, other_layer, other_head]
         assert got == pytest.approx(expected, abs=1e-5)
 
 
-def test_different_sentences_are_compared_over_all_tokens(pipeline):
+def test_docs_with_different_sentences_are_compared_over_all_tokens(pipeline):
     one = pipeline("bert", output_attentions=True)(TEXT)
     two = pipeline("roberta", output_attentions=True, sentences="doc")(TEXT)
     assert len(read_attention(one)) == 2
     assert len(read_attention(two)) == 1
-    found = compare_attention(one, two)
+    comparison = compare_attention(one, two)
     expected = overlap(dense(one, 1, 0, False), dense(two, 0, 1, False))
-    assert found.overlap[1, 0, 0, 1] == pytest.approx(expected, abs=1e-5)
+    assert comparison.overlap[1, 0, 0, 1] == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_transformer_overlaps_with_itself(docs):
-    found = compare_attention(docs[0], docs[0])
-    for match in found.matches():
+def test_a_transformer_overlaps_fully_with_itself(docs):
+    comparison = compare_attention(docs[0], docs[0])
+    for match in comparison.matches():
         assert match.overlap == pytest.approx(1.0, abs=1e-5)
-        # The tiny heads are alike: the best can be another, but then only by rounding.
-        own = found.overlap[match.layer, match.head, match.layer, match.head]
+        # The heads of the tiny model are so alike that rounding can make another head the best.
+        own = comparison.overlap[match.layer, match.head, match.layer, match.head]
         assert own == pytest.approx(1.0, abs=1e-5)
-    assert mean_best(found) == pytest.approx(1.0, abs=1e-5)
+    assert mean_best(comparison) == pytest.approx(1.0, abs=1e-5)
 
 
-def test_matches_and_layers(docs):
-    found = compare_attention(*docs)
-    matches = found.matches()
+def test_matches_and_layer_means(docs):
+    comparison = compare_attention(*docs)
+    matches = comparison.matches()
     places = [(match.layer, match.head) for match in matches]
     assert places == list(numpy.ndindex(LAYERS, HEADS))
     for match in matches:
-        others = found.overlap[match.layer, match.head]
+        others = comparison.overlap[match.layer, match.head]
         assert others[match.other_layer, match.other_head] == others.max() == match.overlap
     for layer, other in numpy.ndindex(LAYERS, LAYERS):
-        best = [found.overlap[layer, head, other].max() for head in range(HEADS)]
-        assert found.layers()[layer, other] == pytest.approx(sum(best) / HEADS, abs=1e-6)
-    back = found.transposed()
-    assert back.overlap[1, 0, 0, 1] == found.overlap[0, 1, 1, 0]
+        best = [comparison.overlap[layer, head, other].max() for head in range(HEADS)]
+        assert comparison.layers()[layer, other] == pytest.approx(sum(best) / HEADS, abs=1e-6)
+    transposed = comparison.transposed()
+    assert transposed.overlap[1, 0, 0, 1] == comparison.overlap[0, 1, 1, 0]
     swapped = compare_attention(docs[1], docs[0])
-    numpy.testing.assert_allclose(back.overlap, swapped.overlap, atol=1e-6)
+    numpy.testing.assert_allclose(transposed.overlap, swapped.overlap, atol=1e-6)
 
 
-def test_mean_attention_is_over_layers_and_heads(docs):
+def test_mean_attention_averages_layers_and_heads(docs):
     heads = [dense(docs[0], *place, False) for place in numpy.ndindex(LAYERS, HEADS)]
     expected = numpy.mean(heads, axis=0)
     numpy.testing.assert_allclose(mean_attention(docs[0]), expected, atol=1e-6)
 
 
-def test_the_same_tokens_and_sentences_are_read(docs):
+def test_pipelines_process_the_same_tokens_and_sentences(docs):
     one, two = docs
     assert [token.text for token in one] == [token.text for token in two]
     assert one.text == two.text
@@ -106,15 +107,15 @@ def test_the_same_tokens_and_sentences_are_read(docs):
     assert two.vocab is not one.vocab
 
 
-def test_other_tokens_are_refused(docs):
+def test_docs_with_different_tokens_are_refused(docs):
     other = Doc(docs[0].vocab, words=["A", "man"])
     with pytest.raises(ValueError, match=r"TB056.*11 tokens.*of 2"):
         compare_attention(docs[0], other)
 
 
-def test_empty_docs_overlap_in_nothing(pipeline):
+def test_empty_docs_have_no_overlap(pipeline):
     doc = pipeline("bert", output_attentions=True)("")
-    found = compare_attention(doc, doc)
-    assert found.n_tokens == 0
-    assert found.matches() == []
-    assert mean_best(found) == 0.0
+    comparison = compare_attention(doc, doc)
+    assert comparison.n_tokens == 0
+    assert comparison.matches() == []
+    assert mean_best(comparison) == 0.0

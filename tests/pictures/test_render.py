@@ -1,4 +1,4 @@
-"""The pictures as HTML: what they hold, what they never hold, and what is refused."""
+"""The pictures as HTML: their contents, escaping, and errors."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ import pytest
 from spacy.tokens import Doc
 
 import trf_bridge
-from trf_bridge.pictures import templates as html
 from trf_bridge.pictures.alignment import read_alignment
 from trf_bridge.pictures.attention import count_cells, read_attention
+from trf_bridge.pictures.encoding import show_invisible, text_direction
+from trf_bridge.pictures.figures import direction_of
 from trf_bridge.pictures.similarity import token_similarity
 
 TEXT = "Apple shares rose unhappily. Don't the apples in Straße isn't 👍🏽 sleep?"
@@ -27,7 +28,7 @@ VOID = {"meta", "link", "line", "br", "img"}
 
 
 class Elements(HTMLParser):
-    """Every element with its attributes and text; fails where tags don't close in order."""
+    """Parse HTML into elements with their attributes and text; fail if tags do not nest."""
 
     def __init__(self, source):
         super().__init__()
@@ -57,7 +58,7 @@ class Elements(HTMLParser):
 
 
 def payloads(source):
-    """What the scripts of the figures read."""
+    """Return the data that the scripts of the figures read."""
     kinds = [e for e in Elements(source).found if e.get("type") == "application/json"]
     return [json.loads(element["text"]) for element in kinds]
 
@@ -74,7 +75,7 @@ def nlp(pipeline):
 # --- alignment
 
 
-def test_parts_hold_every_link_once(pipeline, family):
+def test_parts_contain_every_link_once(pipeline, family):
     doc = pipeline(family)(TEXT)
     expected = {
         (token, row)
@@ -82,78 +83,92 @@ def test_parts_hold_every_link_once(pipeline, family):
         for row in rows
         if not doc._.trf_boundary[row]
     }
-    found, tokens, rows = [], [], []
-    shares = numpy.bincount([row for linked in doc._.trf_alignment for row in linked])
+    links, tokens, rows = [], [], []
+    n_tokens = numpy.bincount([row for linked in doc._.trf_alignment for row in linked])
     for text in read_alignment(doc):
         for part in text.parts:
             tokens += part.tokens
             rows += part.rows
             for link in part.links:
-                found.append((part.tokens[link.token], part.rows[link.piece]))
-                assert link.weight == pytest.approx(1 / shares[found[-1][1]], abs=1e-6)
-    assert sorted(found) == sorted(expected)
+                links.append((part.tokens[link.token], part.rows[link.piece]))
+                assert link.weight == pytest.approx(1 / n_tokens[links[-1][1]], abs=1e-6)
+    assert sorted(links) == sorted(expected)
     assert tokens == list(range(len(doc)))
     assert rows == list(range(len(doc._.trf_word_pieces)))
 
 
-def test_parts_can_not_be_cut_further(pipeline, family):
+def test_parts_cannot_be_split_further(pipeline, family):
     doc = pipeline(family)(TEXT)
     for text in read_alignment(doc):
         for part in text.parts:
             assert part.boundary == (not part.tokens)
             reached = {0}
-            for _ in part.tokens:  # tokens that a path of links connects with the first
+            for _ in part.tokens:  # add the tokens that a path of links connects to the first
                 pieces = {link.piece for link in part.links if link.token in reached}
                 reached |= {link.token for link in part.links if link.piece in pieces}
             assert part.boundary or reached == set(range(len(part.tokens)))
 
 
-def test_boundary_pieces_are_parts_of_their_own(nlp):
+def test_boundary_pieces_are_separate_parts(nlp):
     doc = nlp(TEXT)
     for text in read_alignment(doc):
-        edges = [part for part in text.parts if part.boundary]
-        assert [text.parts[0], text.parts[-1]] == edges
-        assert [doc._.trf_word_pieces_[part.rows[0]] for part in edges] == ["[CLS]", "[SEP]"]
+        boundary = [part for part in text.parts if part.boundary]
+        assert [text.parts[0], text.parts[-1]] == boundary
+        assert [doc._.trf_word_pieces_[part.rows[0]] for part in boundary] == ["[CLS]", "[SEP]"]
 
 
-def test_tokens_that_are_not_read_stand_apart(pipeline):
+def test_unread_tokens_are_separate(pipeline):
     with pytest.warns(UserWarning, match="TB101"):
         doc = pipeline("bert", max_length=8)("A man sleeps in the house and the tide is rising.")
-    read, cut = read_alignment(doc)
-    assert not read.cut
-    assert cut.cut
+    read, unread = read_alignment(doc)
+    assert not read.unread
+    assert unread.unread
     inside = [token for part in read.parts for token in part.tokens]
-    past = [token for part in cut.parts for token in part.tokens]
+    past = [token for part in unread.parts for token in part.tokens]
     assert inside + past == list(range(len(doc)))
     assert "not read by the model" in trf_bridge.render(doc)
 
 
-def test_spans_show_their_own_tokens(nlp):
+def test_a_span_shows_its_own_tokens(nlp):
     doc = nlp(TEXT)
     (text,) = read_alignment(doc[1:3])
     assert [token for part in text.parts for token in part.tokens] == [1, 2]
     assert sum(part.boundary for part in text.parts) == 2
 
 
-def test_alignment_says_offsets_ids_and_weights(nlp):
+def test_alignment_contains_offsets_ids_and_weights(nlp):
     doc = nlp(TEXT)
     elements = Elements(trf_bridge.render(doc))
     pieces = elements.of_class("trf-piece")
     assert [int(p["data-id"]) for p in pieces] == doc._.trf_word_pieces.tolist()
     offsets = [(int(p["data-start"]), int(p["data-end"])) for p in pieces]
     assert offsets == [tuple(pair) for pair in doc._.trf_offsets.tolist()]
-    shares = numpy.bincount([row for linked in doc._.trf_alignment for row in linked])
-    assert [int(p["data-share"]) for p in pieces] == shares.tolist()
+    n_tokens = numpy.bincount([row for linked in doc._.trf_alignment for row in linked])
+    assert [int(p["data-share"]) for p in pieces] == n_tokens.tolist()
     assert [t["text"] for t in elements.of_class("trf-token")] == [t.text for t in doc]
     lines = [e for e in elements.found if e["tag"] == "line"]
     links = {(int(line["data-token"]), int(line["data-row"])) for line in lines}
     assert len(lines) == len(links) > len(doc)
 
 
+@pytest.mark.parametrize(
+    "options", [{"overflow": "window", "max_length": 16}, {"separator": "|||"}]
+)
+def test_each_wordpiece_lists_its_own_tokens(pipeline, options):
+    doc = pipeline("bert", **options)("A man. ||| " + "The tide is rising in the house " * 2)
+    n_boundary = sum(map(bool, doc._.trf_boundary))
+    assert n_boundary == 3 if "separator" in options else n_boundary > 4
+    for piece in Elements(trf_bridge.render(doc)).of_class("trf-piece"):
+        row = int(piece["data-row"])
+        linked = [i for i, rows in enumerate(doc._.trf_alignment) if row in rows]
+        assert [int(i) for i in piece["data-tokens"].split()] == linked
+        assert int(piece["data-share"]) == len(linked)
+
+
 # --- attention and similarity
 
 
-def test_attention_holds_both_levels(nlp):
+def test_attention_contains_tokens_and_wordpieces(nlp):
     doc = nlp(TEXT)
     (payload,) = payloads(trf_bridge.render(doc, style="attention"))
     assert payload["layers"] == payload["heads"] == [0, 1]
@@ -173,7 +188,7 @@ def test_attention_of_some_layers_and_heads(nlp):
     assert (payload["layers"], payload["heads"]) == ([1], [0])
 
 
-def test_similarity_is_what_tokens_say(nlp):
+def test_similarity_equals_that_of_spacys_tokens(nlp):
     one, two = nlp(TEXT), nlp("Apple pie.")
     for other in (one, two):
         expected = [[a.similarity(b) for b in other] for a in one]
@@ -192,13 +207,13 @@ def test_similarity_of_one_doc_or_two(nlp):
         numpy.testing.assert_allclose(values, expected, atol=2e-5)
 
 
-def test_rows_of_zeros_are_like_nothing(nlp):
+def test_rows_of_zeros_have_no_similarity(nlp):
     doc = nlp("A man sleeps.")
     doc.tensor[1] = 0
-    found = token_similarity(doc, doc)
-    assert not found[1].any()
-    assert not found[:, 1].any()
-    assert numpy.isfinite(found).all()
+    similarity = token_similarity(doc, doc)
+    assert not similarity[1].any()
+    assert not similarity[:, 1].any()
+    assert numpy.isfinite(similarity).all()
 
 
 # --- all styles
@@ -206,7 +221,7 @@ def test_rows_of_zeros_are_like_nothing(nlp):
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("text", [EVIL, "", "\n \t", "שלום עולם. שלום!", "a" * 300])
-def test_pages_are_whole_and_close_their_elements(pipeline, style, text):
+def test_pages_are_complete_and_their_elements_nest(pipeline, style, text):
     nlp = pipeline("bert", output_attentions=True, overflow="window")
     doc = nlp(text)
     for page in (False, True):
@@ -226,14 +241,14 @@ def test_text_is_escaped(nlp, style):
     elements = Elements(source)
     if style == "alignment":
         assert "".join(t["text"] for t in elements.of_class("trf-token")) == "".join(
-            html.visible(token.text) for token in doc
+            show_invisible(token.text) for token in doc
         )
     title = next(e for e in elements.found if e["tag"] == "title")
     assert title["text"].startswith(f"{style}: <script>alert")
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_nothing_is_fetched(nlp, style):
+def test_pages_load_nothing(nlp, style):
     source = trf_bridge.render(nlp(TEXT), style=style, page=True)
     assert not re.search(r"https?:|//[a-z]+\.|@import|url\(", source)
     for element in Elements(source).found:
@@ -262,55 +277,55 @@ def test_several_docs_are_several_figures(nlp):
         *[("123 !?", "rtl", "rtl"), ("", "ltr", "ltr"), ("abcd שלו", "rtl", "ltr")],
     ],
 )
-def test_direction_is_that_of_the_letters(text, default, expected):
-    assert html.direction(text, default) == expected
+def test_direction_of_most_letters(text, default, expected):
+    assert text_direction(text, default) == expected
 
 
-def test_direction_is_that_of_the_language_where_there_are_no_letters(pipeline):
+def test_direction_of_the_language_without_letters(pipeline):
     doc = Doc(pipeline("bert", lang="he").vocab, words=["1", "2"])
-    from trf_bridge.pictures.figures import direction_of
-
     assert direction_of(doc) == "rtl"
 
 
-def test_white_space_is_made_visible():
-    assert html.visible(" \n\t") == "␣↵⇥"
-    assert html.visible("\u200b") == "U+200B"
-    assert html.visible("\u200d\x1b") == "U+200DU+001B"
-    assert html.visible("a\u200d") == "a\u200d"
-    assert html.visible("\u2003") == "U+2003"
-    assert html.visible(" a") == " a"
+def test_invisible_text_is_replaced():
+    assert show_invisible(" \n\t") == "␣↵⇥"
+    assert show_invisible("\u200b") == "U+200B"
+    assert show_invisible("\u200d\x1b") == "U+200DU+001B"
+    assert show_invisible("a\u200d") == "a\u200d"
+    assert show_invisible("\u2003") == "U+2003"
+    assert show_invisible(" a") == " a"
 
 
 @pytest.mark.parametrize("style", ["alignment", "attention", "similarity"])
-def test_a_text_without_tokens_says_so(nlp, style):
+def test_pictures_of_an_empty_text(nlp, style):
     page = trf_bridge.render(nlp(""), style=style, page=True)
     expected = {"similarity": "0 by 0 tokens", "attention": '"texts":[]'}
-    assert expected.get(style, "There is no text.") in page
+    assert expected.get(style, "The text is empty.") in page
 
 
-def test_a_notebook_shows_the_picture(nlp, monkeypatch):
-    shown = []
+def test_notebooks_display_the_picture(nlp, monkeypatch):
+    displayed = []
     display = ModuleType("IPython.display")
-    display.HTML, display.display = str, shown.append
+    display.HTML, display.display = str, displayed.append
     monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
     monkeypatch.setitem(sys.modules, "IPython.display", display)
     doc = nlp("A man.")
     assert trf_bridge.render(doc, jupyter=True) is None
-    assert shown == [f'<div class="tex2jax_ignore">{trf_bridge.render(doc, jupyter=False)}</div>']
+    assert displayed == [
+        f'<div class="tex2jax_ignore">{trf_bridge.render(doc, jupyter=False)}</div>'
+    ]
     monkeypatch.setattr("trf_bridge.pictures.render.is_in_jupyter", lambda: True)
     assert trf_bridge.render(doc) is None
-    assert len(shown) == 2
+    assert len(displayed) == 2
 
 
-def test_the_function_stays_when_its_modules_are_imported():
+def test_importing_a_submodule_does_not_replace_the_function():
     import trf_bridge.pictures.render
 
     assert callable(trf_bridge.render)
 
 
 @pytest.mark.parametrize("docs", ["text", 3, ["text"], [None]])
-def test_other_things_than_docs_are_refused(docs):
+def test_objects_other_than_docs_are_refused(docs):
     with pytest.raises(TypeError, match=r"TB050.*(str|int|NoneType)"):
         trf_bridge.render(docs)
 
@@ -322,7 +337,7 @@ def test_unknown_choices_are_refused(nlp, choice):
 
 
 @pytest.mark.parametrize("n", [0, 3])
-def test_similarity_of_other_numbers_of_docs_is_refused(nlp, n):
+def test_similarity_needs_one_or_two_docs(nlp, n):
     with pytest.raises(ValueError, match=rf"TB053.*similarity.*{n} Docs"):
         trf_bridge.render([nlp("A man.")] * n, style="similarity")
 
@@ -335,7 +350,7 @@ def test_similarity_of_other_numbers_of_docs_is_refused(nlp, n):
         ("similarity", "rows in doc.tensor"),
     ],
 )
-def test_docs_without_a_transformer_are_refused(nlp, style, message):
+def test_docs_not_processed_by_a_transformer_are_refused(nlp, style, message):
     with pytest.raises(ValueError, match=f"TB052.*{message}"):
         trf_bridge.render(nlp.make_doc("A man."), style=style)
 
@@ -344,7 +359,7 @@ def test_pictures_too_large_for_a_browser_are_refused(nlp, monkeypatch):
     monkeypatch.setattr("trf_bridge.pictures.figures.MAX_CELLS", 100)
     doc = nlp(TEXT)
     with monkeypatch.context() as patch:
-        # It is said before any of it is computed: a long text would take all memory.
+        # The error precedes all computation, as a long text could use up the memory.
         patch.setattr("trf_bridge.pictures.figures.read_attention", None)
         with pytest.raises(ValueError, match=r"TB055.*numbers.*layers or heads"):
             trf_bridge.render(doc, style="attention")
@@ -355,7 +370,7 @@ def test_pictures_too_large_for_a_browser_are_refused(nlp, monkeypatch):
 
 
 @pytest.mark.parametrize("options", [{}, {"layers": [1]}, {"layers": [0, 1], "heads": [0]}])
-def test_cells_are_counted_without_computing_them(nlp, options):
+def test_cells_are_counted_before_they_are_computed(nlp, options):
     for text in (TEXT, "", "A man. " * 3):
         for obj in (nlp(text), nlp(text)[:2]):
             texts = read_attention(obj, **options)

@@ -1,68 +1,56 @@
-"""From the data of each picture to its figure."""
+"""Turn the data of each picture into an HTML figure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
-from .alignment import AlignedText, Part, piece_tokens, read_alignment
+from .alignment import read_alignment
+from .alignment_html import draw_lines
 from .attention import Attention, count_cells, read_attention
+from .encoding import pack_range, pack_roots, show_invisible, text_direction
 from .head_overlap import Comparison
 from .similarity import token_similarity
-from .templates import direction, matrix_figure, pack_range, pack_roots, visible
-from .token_links import read_links, shown_tokens
+from .templates import matrix_figure
+from .token_links import read_links, token_indices
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
-    from .token_links import Obj
+    from ..types import Array
+    from .token_links import DocLike
 
-# What a page can hold in the browser's memory without getting slow.
+# Values of attention that a browser holds in memory without becoming slow.
 MAX_CELLS = 50_000_000
-# And what it can draw as one map: that of 3,000 by 3,000 tokens.
+# Cells that a browser draws as one matrix, such as those of 3,000 by 3,000 tokens.
 MAX_MAP = 9_000_000
 TITLE_LENGTH = 60
 
 
-def draw_alignment(obj: Obj) -> str:
-    """Draw the tokens, the wordpieces below them, and their links.
+def draw_alignment(doclike: DocLike) -> str:
+    """Draw the tokens, the wordpieces below them, and the links between them.
 
-    obj (Doc, Span): The Doc.
-    RETURNS (str): A figure.
+    doclike (Doc, Span): The Doc or Span.
+    RETURNS (str): An HTML figure.
     RAISES (ValueError): TB052.
     """
-    doc = obj.doc
-    texts = read_alignment(obj)
-    wordpieces, alignment = read_links(doc)
-    pieces = {
-        "strings": wordpieces.strings,
-        "ids": wordpieces.ids.tolist(),
-        "offsets": wordpieces.offsets.tolist(),
-        "types": None if wordpieces.type_ids is None else wordpieces.type_ids.tolist(),
-        "shares": piece_tokens(alignment, len(wordpieces)).tolist(),
-    }
-    lines = []
-    for text in texts:
-        parts = "\n".join(_draw_parts(doc, group, pieces) for group in _groups(text.parts))
-        name = _text_name(text)
-        lines.append(f'<div class="trf-line{" trf-cut" * text.cut}">{name}{parts}</div>')
+    texts = read_alignment(doclike)
+    lines = draw_lines(doclike.doc, texts, *read_links(doclike.doc))
     if not lines:
-        lines.append('<p class="trf-note">There is no text.</p>')
+        lines.append('<p class="trf-note">The text is empty.</p>')
     n_pieces = sum(len(part.rows) for text in texts for part in text.parts)
-    caption = f"{len(obj)} tokens above, {n_pieces} wordpieces below"
+    caption = f"{len(doclike)} tokens above, {n_pieces} wordpieces below"
     return (
         f'<figure class="trf-figure trf-alignment" data-kind="alignment">\n'
         f"<figcaption>{caption}</figcaption>\n"
-        f'<div class="trf-lines" dir="{direction_of(obj)}">\n' + "\n".join(lines) + "\n</div>\n"
+        f'<div class="trf-lines" dir="{direction_of(doclike)}">\n' + "\n".join(lines) + "\n</div>\n"
         '<p class="trf-readout" aria-live="polite"></p>\n</figure>'
     )
 
 
 def draw_attention(
-    obj: Obj,
+    doclike: DocLike,
     *,
     layers: Sequence[int] | None = None,
     heads: Sequence[int] | None = None,
@@ -70,24 +58,25 @@ def draw_attention(
     name: str = "",
     place: int | None = None,
 ) -> str:
-    """Draw what tokens and wordpieces look at, by layer and head.
+    """Draw the attention between tokens and between wordpieces, by layer and head.
 
-    obj (Doc, Span): The Doc.
-    layers, heads (sequence of int): Which to draw, counted from 0; None for all.
-    level (str): What to show first: "tokens", "words" (tokens without boundary pieces), "pieces".
-    name (str): What to call it where there are several, such as the name of a pipeline.
-    place (int): Where it stands among several that belong together.
-    RETURNS (str): A figure.
-    RAISES (ValueError): TB025, TB051, TB052; TB055 where it would be too large for a browser.
+    doclike (Doc, Span): The Doc or Span.
+    layers, heads (sequence of int): The layers and heads to draw, counted from 0; None for all.
+    level (str): What is shown first: "tokens", "words" (tokens without boundary pieces) or
+        "pieces".
+    name (str): A name for the caption, such as that of a pipeline.
+    place (int): The index by which a figure of head overlap selects this figure; None for no index.
+    RETURNS (str): An HTML figure.
+    RAISES (ValueError): TB025, TB051, TB052; TB055 where the figure is too large for a browser.
     """
-    check_attention(obj, layers=layers, heads=heads)
-    texts = read_attention(obj, layers=layers, heads=heads)
+    check_attention(doclike, layers=layers, heads=heads)
+    texts = read_attention(doclike, layers=layers, heads=heads)
     payload = {
-        "dir": direction_of(obj),
+        "dir": direction_of(doclike),
         "level": level,
         "layers": texts[0].layers if texts else [],
         "heads": texts[0].heads if texts else [],
-        "texts": [_attention_payload(obj.doc, text) for text in texts],
+        "texts": [_attention_payload(doclike.doc, text) for text in texts],
     }
     caption = f"Attention of {name}" if name else "Attention"
     data = {} if place is None else {"place": place}
@@ -95,155 +84,84 @@ def draw_attention(
 
 
 def check_attention(
-    obj: Obj, *, layers: Sequence[int] | None = None, heads: Sequence[int] | None = None
+    doclike: DocLike, *, layers: Sequence[int] | None = None, heads: Sequence[int] | None = None
 ) -> None:
-    """See that the attention is not too much to draw, before memory is taken for it.
+    """Check that the attention is not too large to draw, before memory is allocated for it.
 
-    obj, layers, heads: As for `draw_attention`.
+    doclike, layers, heads: As for `draw_attention`.
     RAISES (ValueError): TB051, TB052, TB055.
     """
-    _check_size(count_cells(obj, layers=layers, heads=heads), MAX_CELLS)
+    _check_size(count_cells(doclike, layers=layers, heads=heads), MAX_CELLS)
 
 
-def draw_similarity(one: Obj, two: Obj) -> str:
-    """Draw how alike each token of one Doc is to each of another.
+def draw_similarity(one: DocLike, two: DocLike) -> str:
+    """Draw the cosine similarity of each token of one Doc with each token of another.
 
-    one, two (Doc, Span): The Docs; they can be the same.
-    RETURNS (str): A figure.
-    RAISES (ValueError): TB017, TB052; TB055 where it would be too large for a browser.
+    one, two (Doc, Span): The Docs or Spans; they can be the same.
+    RETURNS (str): An HTML figure.
+    RAISES (ValueError): TB017, TB052; TB055 where the figure is too large for a browser.
     """
     _check_size(len(one) * len(two), MAX_MAP)
     values = token_similarity(one, two)
     n_tokens = f"{values.shape[0]} by {values.shape[1]} tokens"
     payload = {
         "dir": direction_of(one),
-        "rows": _token_side(one),
-        "columns": _token_side(two),
+        "rows": _token_labels(one),
+        "columns": _token_labels(two),
         "same": one is two,
-        **_range_payload(values),
+        **_values_payload(values),
     }
     return matrix_figure("similarity", f"Cosine similarity of {n_tokens}", payload)
 
 
 def draw_comparison(comparison: Comparison, names: tuple[str, str], places: tuple[int, int]) -> str:
-    """Draw how much the heads of two transformers overlap.
+    """Draw the overlap between the attention heads of two transformers.
 
-    comparison (Comparison): The overlap of their heads.
-    names (tuple of str): What the two are called.
-    places (tuple of int): The `place` of the attention figures of the two on the same page.
-    RETURNS (str): A figure; a click on a pair of heads shows them in the figures of attention.
+    A click on a pair of heads selects both in the figures of attention on the same page.
+
+    comparison (Comparison): The overlap.
+    names (tuple of str): The names of the two transformers.
+    places (tuple of int): The `place` of their figures of attention.
+    RETURNS (str): An HTML figure.
     """
     shape = comparison.overlap.shape
     values = comparison.overlap.reshape(shape[0] * shape[1], shape[2] * shape[3])
-    sides = []
-    for name, n_layers, n_heads in zip(names, shape[::2], shape[1::2], strict=True):
-        labels = [f"{layer}.{head}" for layer in range(n_layers) for head in range(n_heads)]
-        titles = [
-            f"layer {layer}, head {head}" for layer in range(n_layers) for head in range(n_heads)
-        ]
-        sides.append({"labels": labels, "titles": titles, "name": name, "per_line": n_heads})
+    rows, columns = map(_head_labels, names, shape[::2], shape[1::2])
     payload = {
         "dir": "ltr",
-        "rows": sides[0],
-        "columns": sides[1],
+        "rows": rows,
+        "columns": columns,
         "same": False,
         "places": places,
-        **_range_payload(values),
+        **_values_payload(values),
     }
-    caption = f"Overlap of the heads of {names[0]} and {names[1]}, each as layer.head"
+    caption = f"Overlap of the heads of {names[0]} and {names[1]}, labeled as layer.head"
     return matrix_figure("overlap", caption, payload)
 
 
-def direction_of(obj: Obj) -> str:
-    """RETURNS (str): "ltr" or "rtl": as most letters run, else as the language is written."""
-    return direction(obj.text, obj.doc.vocab.writing_system.get("direction", "ltr"))
+def direction_of(doclike: DocLike) -> str:
+    """Return the direction of most letters, or that of the language if there are none.
+
+    doclike (Doc, Span): The Doc or Span.
+    RETURNS (str): "ltr" or "rtl".
+    """
+    default = doclike.doc.vocab.writing_system.get("direction", "ltr")
+    return text_direction(doclike.text, default)
 
 
-def title_of(obj: Obj) -> str:
-    """RETURNS (str): The start of the text, on one line."""
-    text = " ".join(obj.text.split())
+def title_of(doclike: DocLike) -> str:
+    """Return the start of the text on one line.
+
+    doclike (Doc, Span): The Doc or Span.
+    RETURNS (str): Up to 60 characters.
+    """
+    text = " ".join(doclike.text.split())
     return text if len(text) <= TITLE_LENGTH else text[: TITLE_LENGTH - 1] + "…"
 
 
 def _check_size(n_cells: int, most: int) -> None:
     if n_cells > most:
         raise ValueError(errors.TB055.format(n_cells=n_cells, most=most))
-
-
-def _text_name(text: AlignedText) -> str:
-    if not text.cut:
-        return ""
-    return '<span class="trf-note" dir="ltr">not read by the model:</span>'
-
-
-def _groups(parts: Sequence[Part]) -> list[list[Part]]:
-    """Put each boundary piece with a neighbour, so that none stands alone on a line."""
-    groups: list[list[Part]] = []
-    for part in parts:
-        alone = bool(groups) and all(other.boundary for other in groups[-1])
-        if groups and (part.boundary or alone):
-            groups[-1].append(part)
-        else:
-            groups.append([part])
-    return groups
-
-
-def _draw_parts(doc: Doc, parts: Sequence[Part], pieces: dict[str, Any]) -> str:
-    drawn = "".join(_draw_part(doc, part, pieces) for part in parts)
-    return drawn if len(parts) == 1 else f'<div class="trf-group">{drawn}</div>'
-
-
-def _draw_part(doc: Doc, part: Part, pieces: dict[str, Any]) -> str:
-    tokens = "".join(_draw_token(doc, token) for token in part.tokens)
-    below = "".join(_draw_piece(row, pieces, part) for row in part.rows)
-    kind = "trf-part"
-    if part.boundary:
-        kind += " trf-boundary"
-        tokens = '<span class="trf-none"></span>'
-    return (
-        f'<div class="{kind}"><div class="trf-tokens">{tokens}</div>{_draw_links(part)}'
-        f'<div class="trf-pieces">{below}</div></div>'
-    )
-
-
-def _draw_token(doc: Doc, i: int) -> str:
-    token = doc[i]
-    start, end = token.idx, token.idx + len(token)
-    return (
-        f'<span class="trf-token" tabindex="0" data-token="{i}" data-start="{start}" '
-        f'data-end="{end}"><bdi>{escape(visible(token.text))}</bdi></span>'
-    )
-
-
-def _draw_piece(row: int, pieces: dict[str, Any], part: Part) -> str:
-    start, end = pieces["offsets"][row]
-    share = pieces["shares"][row]
-    linked = [part.tokens[link.token] for link in part.links if part.rows[link.piece] == row]
-    kind = ' data-type="{}"'.format(pieces["types"][row]) if pieces["types"] else ""
-    weight = f'<span class="trf-weight">{Fraction(1, share)}</span>' if share > 1 else ""
-    return (
-        f'<span class="trf-piece" tabindex="0" data-row="{row}" data-id="{pieces["ids"][row]}" '
-        f'data-start="{start}" data-end="{end}" data-share="{share}"{kind} '
-        f'data-tokens="{" ".join(map(str, linked))}">'
-        f"<bdi>{escape(visible(pieces['strings'][row]))}</bdi>{weight}</span>"
-    )
-
-
-def _draw_links(part: Part) -> str:
-    """Lines between the middles of equal columns, in percent, so that no text is measured."""
-    n_tokens, n_pieces = len(part.tokens), len(part.rows)
-    lines = []
-    for link in part.links:
-        x1, x2 = 100 * (link.token + 0.5) / n_tokens, 100 * (link.piece + 0.5) / n_pieces
-        lines.append(
-            f'<line x1="{x1:g}" y1="0" x2="{x2:g}" y2="100" data-weight="{link.weight:.6g}" '
-            f'data-token="{part.tokens[link.token]}" data-row="{part.rows[link.piece]}" '
-            f'style="--weight:{link.weight:.3g}"/>'
-        )
-    return (
-        '<svg class="trf-links" viewBox="0 0 100 100" preserveAspectRatio="none" '
-        f'aria-hidden="true">{"".join(lines)}</svg>'
-    )
 
 
 def _attention_payload(doc: Doc, text: Attention) -> dict[str, Any]:
@@ -253,9 +171,9 @@ def _attention_payload(doc: Doc, text: Attention) -> dict[str, Any]:
     offsets = wordpieces.offsets[rows].tolist()
     return {
         "title": title_of(span),
-        "tokens": _token_side(span),
+        "tokens": _token_labels(span),
         "pieces": {
-            "labels": [visible(piece) for piece in wordpieces.strings[rows]],
+            "labels": [show_invisible(piece) for piece in wordpieces.strings[rows]],
             "titles": [
                 f"id {i}, characters {start}-{end}"
                 for i, (start, end) in zip(wordpieces.ids[rows].tolist(), offsets, strict=True)
@@ -270,16 +188,25 @@ def _attention_payload(doc: Doc, text: Attention) -> dict[str, Any]:
     }
 
 
-def _token_side(obj: Obj) -> dict[str, Any]:
-    shown = shown_tokens(obj)
-    tokens = [obj.doc[i] for i in shown]
+def _token_labels(doclike: DocLike) -> dict[str, Any]:
+    tokens = [doclike.doc[i] for i in token_indices(doclike)]
     return {
-        "labels": [visible(token.text) for token in tokens],
+        "labels": [show_invisible(token.text) for token in tokens],
         "titles": [f"token {t.i}, characters {t.idx}-{t.idx + len(t)}" for t in tokens],
-        "dir": direction_of(obj),
+        "dir": direction_of(doclike),
     }
 
 
-def _range_payload(values: Any) -> dict[str, Any]:
+def _head_labels(name: str, n_layers: int, n_heads: int) -> dict[str, Any]:
+    heads = [(layer, head) for layer in range(n_layers) for head in range(n_heads)]
+    return {
+        "labels": [f"{layer}.{head}" for layer, head in heads],
+        "titles": [f"layer {layer}, head {head}" for layer, head in heads],
+        "name": name,
+        "per_line": n_heads,
+    }
+
+
+def _values_payload(values: Array) -> dict[str, Any]:
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
     return {"low": low, "high": high, "values": pack_range(values, low, high)}

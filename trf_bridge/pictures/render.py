@@ -1,4 +1,4 @@
-"""`trf_bridge.render`: pictures in the manner of displaCy."""
+"""The public function `trf_bridge.render`, which draws pictures as displaCy does."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .figures import draw_alignment, draw_attention, draw_similarity, title_of
 from .templates import wrap, wrap_page
 
 if TYPE_CHECKING:
-    from .token_links import Obj
+    from .token_links import DocLike
 
 STYLES = ("alignment", "attention", "similarity")
 THEMES = ("auto", "light", "dark")
 
 
 def render(
-    docs: Obj | Iterable[Obj],
+    docs: DocLike | Iterable[DocLike],
     *,
     style: str = "alignment",
     page: bool = False,
@@ -29,39 +29,41 @@ def render(
     layers: Sequence[int] | None = None,
     heads: Sequence[int] | None = None,
 ) -> str | None:
-    """Draw what the transformer made of a Doc, as HTML that needs no network and no other file.
+    """Draw what the transformer computed for a Doc, as HTML without external resources.
 
-    *alignment*: tokens above, wordpieces below, and the links between them with their weights.
-    *attention*: what each token or wordpiece looks at, by layer and head; the pipeline must keep
-    the attentions (output_attentions = true). Carried over to tokens, rows add up to one.
-    *similarity*: the cosine of every token with every other, of one Doc or between two.
+    The style "alignment" shows tokens above, wordpieces below, and the links between them with
+    their weights. "attention" shows which tokens or wordpieces each of them attends to, by layer
+    and head; the pipeline must store the attention (output_attentions = true). "similarity" shows
+    the cosine similarity of each token with each other, within one Doc or between two.
 
-    docs (Doc, Span, or iterable of them): What to draw. Of a Span, its own tokens; in attention,
-        the sentences that it touches.
+    docs (Doc, Span, or iterable of them): What to draw. For a Span, only its own tokens are drawn,
+        except for attention, which is drawn for each sentence that the Span has tokens of.
     style (str): "alignment", "attention" or "similarity".
-    page (bool): Make a whole page, not just what goes into one.
-    jupyter (bool): Show the picture in the notebook, and return nothing; None to find out.
-    theme (str): "light", "dark", or "auto" for that of the reader.
-    layers, heads (sequence of int): What to draw of the attention, counted from 0; None for all.
-    RETURNS (str): HTML; None where it was shown in a notebook.
+    page (bool): Return a complete page instead of HTML to embed.
+    jupyter (bool): Display the picture in the notebook and return None; None to detect a notebook.
+    theme (str): "light", "dark", or "auto" for the color scheme of the reader's system or notebook.
+    layers, heads (sequence of int): The layers and heads of attention to draw, counted from 0; None
+        for all.
+    RETURNS (str): HTML; None if the picture is displayed in a notebook.
     RAISES (ValueError, TypeError): TB008, TB017, TB025, TB050, TB051, TB052, TB053, TB055.
     """
     _check_choice("style", style, STYLES)
     _check_choice("theme", theme, THEMES)
-    objs = _as_list(docs)
+    doclikes = _as_list(docs)
     if style == "alignment":
-        figures = [draw_alignment(obj) for obj in objs]
+        figures = [draw_alignment(doclike) for doclike in doclikes]
     elif style == "attention":
-        figures = [draw_attention(obj, layers=layers, heads=heads) for obj in objs]
+        figures = [draw_attention(doclike, layers=layers, heads=heads) for doclike in doclikes]
     else:
-        if not 1 <= len(objs) <= 2:
+        if not 1 <= len(doclikes) <= 2:
+            got = f"{len(doclikes)} Docs"
             message = errors.TB053.format(
-                what="The style 'similarity'", expected="one Doc, or two", got=f"{len(objs)} Docs"
+                what="The style 'similarity'", expected="one Doc, or two", got=got
             )
             raise ValueError(message)
-        figures = [draw_similarity(objs[0], objs[-1])]
-    title = f"{style}: {title_of(objs[0])}" if objs else style
-    lang = objs[0].doc.lang_ if objs else ""
+        figures = [draw_similarity(doclikes[0], doclikes[-1])]
+    title = f"{style}: {title_of(doclikes[0])}" if doclikes else style
+    lang = doclikes[0].doc.lang_ if doclikes else ""
     return show(figures, title=title, lang=lang, page=page, jupyter=jupyter, theme=theme)
 
 
@@ -74,14 +76,15 @@ def show(
     jupyter: bool | None = None,
     theme: str = "auto",
 ) -> str | None:
-    """Put figures together, and show them where this is a notebook.
+    """Join figures, and display them if this is a notebook.
 
     figures (list of str): HTML.
-    title, lang (str): Of the page.
-    page (bool): Make a whole page.
-    jupyter (bool): Show them in the notebook; None to find out.
+    title (str): The title of the page.
+    lang (str): The code of its language.
+    page (bool): Build a complete page.
+    jupyter (bool): Display the figures in the notebook; None to detect a notebook.
     theme (str): "auto", "light" or "dark".
-    RETURNS (str): HTML; None where it was shown in a notebook.
+    RETURNS (str): HTML; None if the figures are displayed in a notebook.
     """
     html = wrap(figures, theme=theme)
     if page:
@@ -89,19 +92,20 @@ def show(
     if jupyter or (jupyter is None and is_in_jupyter()):
         from IPython.display import HTML, display
 
-        # The class keeps MathJax away from dollar signs in the text.
+        # This class stops MathJax from reading dollar signs in the text as formulas.
         display(HTML(f'<div class="tex2jax_ignore">{html}</div>'))
         return None
     return html
 
 
-def _as_list(docs: Any) -> list[Obj]:
-    alone = isinstance(docs, Doc | Span | str) or not isinstance(docs, Iterable)
-    objs = [docs] if alone else list(docs)
-    for obj in objs:
-        if not isinstance(obj, Doc | Span):
-            raise TypeError(errors.TB050.format(got=type(obj).__name__))
-    return objs
+def _as_list(docs: Any) -> list[DocLike]:
+    """Return one or several Docs or Spans as a list, or raise TB050."""
+    single = isinstance(docs, Doc | Span | str) or not isinstance(docs, Iterable)
+    doclikes = [docs] if single else list(docs)
+    for doclike in doclikes:
+        if not isinstance(doclike, Doc | Span):
+            raise TypeError(errors.TB050.format(got=type(doclike).__name__))
+    return doclikes
 
 
 def _check_choice(field: str, got: str, expected: Sequence[str]) -> None:

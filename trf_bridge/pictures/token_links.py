@@ -1,8 +1,9 @@
-"""What every picture reads from a Doc, with the errors that say what is missing."""
+"""Read the wordpieces of a Doc, their links to its tokens, and the texts that the model read."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy
 from thinc.api import get_array_module
@@ -16,15 +17,28 @@ from ..types import Array, Wordpieces
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Span
 
-    Obj: TypeAlias = Doc | Span
+    DocLike: TypeAlias = Doc | Span
+
+
+class TextRanges(NamedTuple):
+    """Where a text is in its Doc: a sentence, or a pair of texts, with all of its windows.
+
+    inputs (range): Inputs of the model, as indices into `Wordpieces.lengths`.
+    rows (range): Wordpieces, as rows of the Doc.
+    tokens (range): Tokens, as indices into the Doc.
+    """
+
+    inputs: range
+    rows: range
+    tokens: range
 
 
 def read_links(doc: Doc) -> tuple[Wordpieces, Alignment]:
-    """Take the wordpieces of a Doc and their links to its tokens.
+    """Return the wordpieces of a Doc and their links to its tokens.
 
     doc (Doc): The Doc.
     RETURNS (tuple of Wordpieces, Alignment): Both.
-    RAISES (ValueError): TB052 where it has no wordpieces.
+    RAISES (ValueError): TB052 where the Doc has no wordpieces.
     """
     wordpieces, alignment = get_wordpieces(doc), get_alignment(doc)
     if wordpieces is None or alignment is None:
@@ -35,11 +49,27 @@ def read_links(doc: Doc) -> tuple[Wordpieces, Alignment]:
     return wordpieces, alignment
 
 
-def input_groups(wordpieces: Wordpieces) -> list[range]:
-    """Put the windows of one text together.
+def read_texts(doclike: DocLike) -> Iterator[TextRanges]:
+    """List the texts that a Doc or Span has tokens of.
+
+    doclike (Doc, Span): The Doc or Span.
+    YIELDS (TextRanges): Each whole text, in order, even if a Span contains only a part of it.
+    RAISES (ValueError): TB052 where the Doc has no wordpieces.
+    """
+    wordpieces, alignment = read_links(doclike.doc)
+    selected = token_indices(doclike)
+    for inputs in group_windows(wordpieces):
+        rows = input_rows(wordpieces, inputs)
+        tokens = linked_tokens(alignment, rows)
+        if max(tokens.start, selected.start) < min(tokens.stop, selected.stop):
+            yield TextRanges(inputs, rows, tokens)
+
+
+def group_windows(wordpieces: Wordpieces) -> list[range]:
+    """Group the windows of each text.
 
     wordpieces (Wordpieces): The wordpieces of a Doc.
-    RETURNS (list of range): Inputs that belong together; one each where there are no windows.
+    RETURNS (list of range): The inputs of each text. Without windows, every text is one input.
     """
     n_inputs = len(wordpieces.lengths)
     if wordpieces.runs is None:
@@ -49,8 +79,13 @@ def input_groups(wordpieces: Wordpieces) -> list[range]:
     return [range(*pair) for pair in zip(starts, [*starts[1:], n_inputs], strict=True)]
 
 
-def group_rows(wordpieces: Wordpieces, inputs: range) -> range:
-    """RETURNS (range): The wordpieces of inputs that follow each other, as rows of the Doc."""
+def input_rows(wordpieces: Wordpieces, inputs: range) -> range:
+    """Return the wordpieces of consecutive inputs.
+
+    wordpieces (Wordpieces): The wordpieces of a Doc.
+    inputs (range): The inputs.
+    RETURNS (range): Rows of the Doc.
+    """
     ends = numpy.cumsum(wordpieces.lengths).tolist()
     if not len(inputs):
         return range(0)
@@ -58,27 +93,39 @@ def group_rows(wordpieces: Wordpieces, inputs: range) -> range:
 
 
 def link_tokens(alignment: Alignment) -> Array:
-    """RETURNS (int64, (n_links,)): The token of each link."""
+    """Return the token of each link.
+
+    alignment (Alignment): The links of a Doc.
+    RETURNS (int64, (n_links,)): Indices into the Doc.
+    """
     return numpy.repeat(numpy.arange(len(alignment.lengths)), alignment.lengths)
 
 
-def linked_range(alignment: Alignment, rows: range) -> range:
-    """Find the tokens that are linked to neighbouring wordpieces.
+def linked_tokens(alignment: Alignment, rows: range) -> range:
+    """Find the tokens that are linked to consecutive wordpieces.
 
     alignment (Alignment): The links of a Doc.
     rows (range): Wordpieces of the Doc.
-    RETURNS (range): From the first such token to the last; empty where there are none.
+    RETURNS (range): From the first linked token to the last; empty if there are none.
     """
     inside = (alignment.rows >= rows.start) & (alignment.rows < rows.stop)
     tokens = link_tokens(alignment)[inside]
     return range(int(tokens.min()), int(tokens.max()) + 1) if len(tokens) else range(0)
 
 
-def shown_tokens(obj: Obj) -> range:
-    """RETURNS (range): The tokens of a Doc or Span, as indices into the Doc."""
-    return range(*token_range(obj))
+def token_indices(doclike: DocLike) -> range:
+    """Return the tokens of a Doc or Span.
+
+    doclike (Doc, Span): The Doc or Span.
+    RETURNS (range): Indices into the Doc.
+    """
+    return range(*token_range(doclike))
 
 
-def on_cpu(array: Array) -> Array:
-    """RETURNS (array): The same as an array of numpy, whatever device it is on."""
+def to_numpy(array: Array) -> Array:
+    """Copy an array to the CPU if it is on a GPU.
+
+    array (array): An array of numpy or cupy.
+    RETURNS (array): The same values in an array of numpy.
+    """
     return array if get_array_module(array) is numpy else array.get()

@@ -1,4 +1,4 @@
-// Hovering, or focus, on a token or a wordpiece: its links and what it is.
+// Highlight the links of the token or wordpiece under the mouse, or in focus, and describe it.
 (() => {
   "use strict";
 
@@ -7,52 +7,47 @@
     const tokens = new Map(), pieces = new Map(), links = [...figure.querySelectorAll("line")];
     figure.querySelectorAll(".trf-token").forEach((el) => tokens.set(el.dataset.token, el));
     figure.querySelectorAll(".trf-piece").forEach((el) => pieces.set(el.dataset.row, el));
-    const lines = new Map();
-    figure.querySelectorAll(".trf-line").forEach((line) =>
-      line.querySelectorAll(".trf-token").forEach((el) => lines.set(el, line)));
+    const linkedTokens = (el) => el.dataset.tokens.split(" ");
+    const boundaries = [...figure.querySelectorAll(".trf-boundary .trf-piece")]
+      .map((el) => [el, new Set(linkedTokens(el))]);
 
     const clear = () => {
       figure.querySelectorAll(".trf-on").forEach((el) => el.classList.remove("trf-on"));
-      readout.textContent = tokens.size ? "Point at a token or a wordpiece." : "";
+      readout.textContent = tokens.size ? "Hover over a token or a wordpiece to see its links." : "";
     };
-    const light = (el) => el && el.classList.add("trf-on");
+    const highlight = (el) => el && el.classList.add("trf-on");
     const characters = (el) => `characters ${el.dataset.start}-${el.dataset.end}`;
     const text = (el) => el.querySelector("bdi").textContent;
+    const weighted = (el) => text(el) + (el.dataset.share === "1" ? "" : ` × 1/${el.dataset.share}`);
 
     const showToken = (el) => {
-      light(el);
-      const found = [];
+      highlight(el);
+      const summands = [];
       for (const link of links) {
         if (link.dataset.token !== el.dataset.token) continue;
-        light(link);
+        highlight(link);
         const piece = pieces.get(link.dataset.row);
-        light(piece);
-        found.push(text(piece) + (piece.dataset.share === "1" ? "" : ` × 1/${piece.dataset.share}`));
+        highlight(piece);
+        summands.push(weighted(piece));
       }
-      const line = lines.get(el);
-      if (line && !line.classList.contains("trf-cut")) {
-        line.querySelectorAll(".trf-boundary .trf-piece").forEach((piece) => {
-          light(piece);
-          found.push(text(piece) + (piece.dataset.share === "1" ? "" : ` × 1/${piece.dataset.share}`));
-        });
+      for (const [piece, linked] of boundaries) {
+        if (!linked.has(el.dataset.token)) continue;
+        highlight(piece);
+        summands.push(weighted(piece));
       }
-      const sum = found.length ? found.join(" + ") : "no wordpieces";
+      const sum = summands.length ? summands.join(" + ") : "no wordpieces";
       readout.textContent = `token ${el.dataset.token}, ${characters(el)}: ${sum}`;
     };
 
     const showPiece = (el) => {
-      light(el);
-      if (el.closest(".trf-boundary")) {
-        el.closest(".trf-line").querySelectorAll(".trf-token").forEach(light);
-      } else {
-        el.dataset.tokens.split(" ").forEach((i) => light(tokens.get(i)));
-        links.forEach((link) => link.dataset.row === el.dataset.row && light(link));
-      }
+      highlight(el);
+      linkedTokens(el).forEach((i) => highlight(tokens.get(i)));
+      links.forEach((link) => link.dataset.row === el.dataset.row && highlight(link));
       const share = el.dataset.share;
       const parts = [`wordpiece ${el.dataset.row}`, `id ${el.dataset.id}`];
       if (el.dataset.type !== undefined) parts.push(`type ${el.dataset.type}`);
-      parts.push(el.closest(".trf-boundary") ? "a boundary piece" : characters(el));
-      parts.push(share === "1" ? "weight 1" : `weight 1/${share} to each of ${share} tokens`);
+      parts.push(el.closest(".trf-boundary") ? "boundary piece" : characters(el));
+      parts.push(share === "1" ? "weight 1" : `weight 1/${share} for each of ${share} tokens`);
       readout.textContent = parts.join(", ");
     };
 

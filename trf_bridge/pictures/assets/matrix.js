@@ -1,9 +1,9 @@
-// Two texts and a matrix between them: hovering over a word of one shades the words of the other.
+// Draw a matrix and the two texts that label it. Hovering over a word of one text shades the other.
 (() => {
   "use strict";
 
   const MEAN = "mean";
-  const MAX_BUTTONS = 6; // of sentences; more are a list
+  const MAX_BUTTONS = 6; // for choosing a text; more texts are a drop-down list
   const LEVELS = [
     ["tokens", "tokens"], ["words", "tokens without boundary pieces"], ["pieces", "wordpieces"],
   ];
@@ -16,12 +16,12 @@
   };
 
   const unpack = async (packed) => {
-    const bytes = Uint8Array.from(atob(packed), (sign) => sign.charCodeAt(0));
+    const bytes = Uint8Array.from(atob(packed), (char) => char.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
     return new Uint8Array(await new Response(stream).arrayBuffer());
   };
 
-  // One matrix of those that are stored one after the other; several are averaged.
+  // Unpack the selected matrices, which are stored one after the other, and average them.
   const average = (roots, size, indices) => {
     const values = new Float32Array(size);
     for (const index of indices) {
@@ -32,13 +32,13 @@
     return values;
   };
 
-  const ranged = (bytes, low, high) => {
+  const unscale = (bytes, low, high) => {
     const view = new DataView(bytes.buffer);
     return Float32Array.from({ length: bytes.length / 2 }, (_, k) =>
       low + (high - low) * view.getUint16(2 * k, true) / 65535);
   };
 
-  // Where the numbers of a figure come from: it gives {rows, columns, values, low, high}.
+  // Sources return the view to draw: {rows, columns, values, low, high}.
   const attentionSource = (payload) => {
     const cache = new Map();
     const { layers, heads, texts } = payload;
@@ -47,26 +47,26 @@
       if (!cache.has(key)) cache.set(key, await unpack(texts[text].data[level]));
       const side = texts[text][level === "pieces" ? "pieces" : "tokens"];
       const n = side.labels.length;
-      const chosen = [];
+      const selected = [];
       layers.forEach((l, i) => heads.forEach((h, j) => {
         if ((layer === MEAN || layer === l) && (head === MEAN || head === h)) {
-          chosen.push(i * heads.length + j);
+          selected.push(i * heads.length + j);
         }
       }));
-      return { rows: side, columns: side, values: average(cache.get(key), n * n, chosen), low: 0 };
+      return { rows: side, columns: side, values: average(cache.get(key), n * n, selected), low: 0 };
     };
   };
 
   const rangeSource = (payload) => {
     let values = null;
     return async () => {
-      values = values || ranged(await unpack(payload.values), payload.low, payload.high);
+      values = values || unscale(await unpack(payload.values), payload.low, payload.high);
       const { rows, columns, low, high } = payload;
       return { rows, columns, values, low, high };
     };
   };
 
-  // Rows of buttons, or lists; `change` is called with what was chosen.
+  // Build a row of buttons, or a list, for each choice; `change` is called with the new value.
   const makeControls = (payload, state, change) => {
     const controls = make("div", "trf-controls");
     const redraws = [];
@@ -94,7 +94,7 @@
       for (const [value, label] of options) {
         const button = make("button", "", label);
         button.type = "button";
-        button.dir = "auto"; // so that what is cut off is the end, on whichever side it is
+        button.dir = "auto"; // truncates the end of the label, not the start, in either direction
         button.dataset[field] = value;
         button.title = label.length > 8 ? label : `${name} ${label}`;
         button.addEventListener("click", () => change({ [field]: value }));
@@ -104,8 +104,8 @@
       controls.append(make("span", "trf-name", name), choices);
     };
     const numbers = (values) => {
-      const found = values.map((value) => [value, String(value)]);
-      return values.length > 1 ? [...found, [MEAN, "mean"]] : found;
+      const options = values.map((value) => [value, String(value)]);
+      return values.length > 1 ? [...options, [MEAN, "mean"]] : options;
     };
     add("text", "text", payload.texts.map((text, i) => [i, text.title]));
     add("between", "level", LEVELS);
@@ -203,14 +203,14 @@
       const room = Math.max(200, this.el.clientWidth || 600);
       const most = Math.max(this.n, 1);
       this.size = Math.max(3, Math.min(22, Math.floor((room - 110) / most)));
-      this.every = Math.ceil(11 / this.size); // labels that have room: each, or every nth
+      this.every = Math.ceil(11 / this.size); // draw every nth label, so that labels do not overlap
       const font = `12px ${style.fontFamily}`;
       context.font = font;
       const wide = (labels) => Math.min(100, Math.max(0, ...labels.map((l) => context.measureText(l).width)));
       this.left = Math.ceil(wide(view.rows.labels)) + 8;
       this.top = Math.ceil(wide(view.columns.labels)) + 8;
       const width = this.left + this.n * this.size + 1, height = this.top + this.m * this.size + 1;
-      // Past these sizes a canvas stays empty.
+      // Browsers leave larger canvases empty.
       const ratio = Math.min(window.devicePixelRatio || 1, 16000 / Math.max(width, height));
       this.canvas.width = Math.ceil(width * ratio);
       this.canvas.height = Math.ceil(height * ratio);
@@ -240,7 +240,7 @@
 
     drawLabels(context, view, style, font) {
       const { left, top, size } = this;
-      const cut = (label) => {
+      const shorten = (label) => {
         if (context.measureText(label).width <= 100) return label;
         let end = label.length;
         while (end > 1 && context.measureText(`${label.slice(0, end)}…`).width > 100) end--;
@@ -251,7 +251,7 @@
       context.textBaseline = "middle";
       context.textAlign = "right";
       view.rows.labels.forEach((label, i) => {
-        if (i % this.every === 0) context.fillText(cut(label), left - 5, top + (i + 0.5) * size);
+        if (i % this.every === 0) context.fillText(shorten(label), left - 5, top + (i + 0.5) * size);
       });
       context.textAlign = "left";
       view.columns.labels.forEach((label, j) => {
@@ -259,7 +259,7 @@
         context.save();
         context.translate(left + ((this.mirrored ? this.n - 1 - j : j) + 0.5) * size, top - 5);
         context.rotate(-Math.PI / 2);
-        context.fillText(cut(label), 0, 0);
+        context.fillText(shorten(label), 0, 0);
         context.restore();
       });
     }
@@ -282,9 +282,9 @@
         cell: (cell) => (cell ? this.showCell(...cell) : this.rest()),
         pick: (i, j) => this.pick(i, j),
       };
-      const names = isAttention ? ["looking", "looked at"]
+      const names = isAttention ? ["attending", "attended to"]
         : [payload.rows.name || "first text", payload.columns.name || "second text"];
-      this.names = payload.same ? ["tokens", "the same"] : names;
+      this.names = payload.same ? ["tokens", "same tokens"] : names;
       this.rows = new Side(this.names[0], "rows", on);
       this.columns = new Side(this.names[1], "columns", on);
       this.readout = make("p", "trf-readout");
@@ -298,19 +298,20 @@
         view.append(this.controls.controls);
       }
       view.append(this.rows.el, this.columns.el, this.readout, this.map.el, this.legend);
+      figure.tabIndex = -1; // a click on the matrix moves the focus here, so that Escape works
       figure.addEventListener("keydown", (event) => event.key === "Escape" && this.unpin());
       figure.trfSelect = (layer, head) => this.change({ layer, head });
     }
 
     async change(change) {
       const turn = (this.turn = (this.turn || 0) + 1);
-      // Of choices that follow each other fast, none is lost.
-      const asked = (this.asked = { ...this.state, ...this.asked, ...change });
-      const view = await this.source(asked);
-      if (turn !== this.turn) return; // another choice was made while this was unpacked
+      // Merged, so that choices made in quick succession are all applied.
+      const next = (this.next = { ...this.state, ...this.next, ...change });
+      const view = await this.source(next);
+      if (turn !== this.turn) return; // another choice was made while the data was unpacked
       if (view.high === undefined) view.high = view.values.reduce((a, b) => Math.max(a, b), 0);
       const refill = !this.view || this.view.rows !== view.rows;
-      Object.assign(this.state, asked);
+      Object.assign(this.state, next);
       this.view = view;
       if (refill) {
         this.pinned = null;
@@ -350,20 +351,21 @@
       there.shade(values, isAttention ? 0 : this.view.low, most);
       here.mark(i, null);
       there.mark(null, null);
-      this.say(which, i, values);
+      this.describe(which, i, values);
     }
 
-    say(which, i, values) {
+    describe(which, i, values) {
       const [here, there] = which === "rows" ? ["rows", "columns"] : ["columns", "rows"];
       const labels = this.view[there].labels;
       const own = this.view[here].titles[i];
       const best = values.map((value, j) => [value, j]).sort((a, b) => b[0] - a[0]).slice(0, 5)
         .filter(([value]) => this.kind !== "attention" || value >= 0.0005)
         .map(([value, j]) => `\u2068${labels[j]}\u2069 ${value.toFixed(3)}`);
-      const says = this.kind !== "attention" ? "is most like"
-        : which === "rows" ? "looks at" : "is looked at by";
+      const relation = this.kind === "similarity" ? "is most similar to"
+        : this.kind === "overlap" ? "overlaps most with"
+        : which === "rows" ? "attends to" : "is attended to by";
       this.readout.textContent =
-        `\u2068${this.view[here].labels[i]}\u2069 (${own}) ${says} ${best.join(", ") || "nothing"}`;
+        `\u2068${this.view[here].labels[i]}\u2069 (${own}) ${relation} ${best.join(", ") || "nothing"}`;
     }
 
     showCell(i, j) {
@@ -375,7 +377,7 @@
         `\u2068${columns.labels[j]}\u2069 (${columns.titles[j]}): ${this.at(i, j).toFixed(3)}`;
     }
 
-    // Nothing is pointed at: what is looked at on average, or what was pinned.
+    // Show the pinned word; without one, the mean attention that each word receives.
     rest() {
       if (!this.view) return;
       if (this.pinned) {
@@ -388,8 +390,8 @@
       if (this.kind !== "attention") {
         this.columns.shade(null);
         this.readout.textContent = this.payload.places
-          ? "Point at a head, or at a pair of heads; a click on a pair shows both below."
-          : "Point at a word, or at a cell; a click keeps it.";
+          ? "Hover over a head or a cell. Click a cell to show both of its heads below."
+          : "Hover over a word or a cell. Click to keep it selected, Escape to clear.";
         return;
       }
       const n = this.view.rows.labels.length;
@@ -397,7 +399,8 @@
         this.line("columns", j).reduce((a, b) => a + b, 0) / n);
       this.columns.shade(means, 0, means.reduce((a, b) => Math.max(a, b), 0));
       this.readout.textContent =
-        "Shaded: what is looked at on average. Point at a word, or at a cell; a click keeps it.";
+        "Shading: mean attention received. Hover over a word or a cell. Click to keep it selected, " +
+        "Escape to clear.";
     }
 
     pin(which, i) {
@@ -428,11 +431,11 @@
     const payload = JSON.parse(figure.querySelector("script").textContent);
     const view = figure.querySelector(".trf-view");
     if (typeof DecompressionStream === "undefined") {
-      view.textContent = "This picture needs a browser of 2023 or newer.";
+      view.textContent = "This picture needs a browser from 2023 or later.";
       return;
     }
     if (!(payload.texts || payload.rows.labels).length) {
-      view.textContent = "There is no text.";
+      view.textContent = "The text is empty.";
       figure.dataset.ready = "yes";
       return;
     }
@@ -445,6 +448,6 @@
 
   document.querySelectorAll(".trf-matrix:not([data-ready])").forEach((figure) =>
     start(figure).catch((error) => {
-      figure.querySelector(".trf-view").textContent = `This picture can't be drawn: ${error.message}`;
+      figure.querySelector(".trf-view").textContent = `Cannot draw this picture: ${error.message}`;
     }));
 })();
