@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import numpy
@@ -22,8 +23,9 @@ HEBREW = "התפוח נפל מן העץ. הילד אכל אותו."
 WORDS = "A man sleeps in the house and the tide is rising for Apple shares in Straße "
 LONG = ". ".join([WORDS * 2] * 7) + "."
 
+ROOT = Path(__file__).resolve().parents[2]
 # Kept for review by eye.
-SHOTS = Path(__file__).resolve().parents[2] / ".cache" / "screenshots"
+SHOTS = ROOT / ".cache" / "screenshots"
 
 
 @pytest.fixture(scope="module")
@@ -276,8 +278,8 @@ def test_a_large_matrix_has_labels_that_do_not_overlap(show, nlp):
     assert 20 < n_labels < height / 8
 
 
-def contrasts(page, selector):
-    """Return the contrast of the text of each element with its background, as WCAG defines it."""
+def contrast(text, background, below="rgb(0, 0, 0)"):
+    """Return the contrast of two colors, as WCAG defines it; the background may be transparent."""
 
     def luminance(color):
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color]
@@ -287,18 +289,20 @@ def contrasts(page, selector):
         red, green, blue, *alpha = map(float, re.findall(r"[\d.]+", css))
         return numpy.asarray([red, green, blue]) / 255, alpha[0] if alpha else 1.0
 
+    (text, _), (background, alpha), (below, _) = map(numbers, (text, background, below))
+    background = alpha * background + (1 - alpha) * below
+    low, high = sorted([luminance(text), luminance(background)])
+    return (high + 0.05) / (low + 0.05)
+
+
+def contrasts(page, selector):
+    """Return the contrast of the text of each element with its background."""
     styles = page.evaluate(
         f"[...document.querySelectorAll({selector!r})].map(e => {{"
         "const own = getComputedStyle(e), page = getComputedStyle(e.closest('.trf-render'));"
         "return [own.color, own.backgroundColor, page.backgroundColor]})"
     )
-    ratios = []
-    for text, background, below in styles:
-        (text, _), (background, alpha), (below, _) = map(numbers, (text, background, below))
-        background = alpha * background + (1 - alpha) * below
-        low, high = sorted([luminance(text), luminance(background)])
-        ratios.append((high + 0.05) / (low + 0.05))
-    return ratios
+    return [contrast(*colors) for colors in styles]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -330,6 +334,25 @@ def test_light_and_dark_themes(show, nlp, style):
     page.prefer("light")
     show(f"dark-theme-{style}", nlp(TEXT), style=style, theme="dark")
     assert brightness("color") - brightness("backgroundColor") > 150
+
+
+def test_the_drawing_of_the_documentation_follows_the_color_scheme(page):
+    drawing = runpy.run_path(str(ROOT / "docs" / "draw_alignment.py"))
+    picture = ROOT / "docs" / "alignment.svg"
+    assert picture.read_text(encoding="utf8") == drawing["draw"](drawing["compute"]())
+    page.open(picture)
+    backgrounds = set()
+    for scheme in ("light", "dark"):
+        page.prefer(scheme)
+        page.screenshot(SHOTS / f"docs-alignment-{scheme}.png")
+        paper, box, text, weight = page.evaluate(
+            "['.paper', '.box', '.text', '.weight']"
+            ".map(s => getComputedStyle(document.querySelector(s)).fill)"
+        )
+        assert min(contrast(text, paper), contrast(text, box), contrast(weight, paper)) >= 4.5
+        backgrounds.add(paper)
+    page.prefer("light")
+    assert len(backgrounds) == 2
 
 
 def test_a_click_on_a_pair_of_heads_selects_both_below(page, nlp, pipeline, tmp_path):
