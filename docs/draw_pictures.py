@@ -1,5 +1,7 @@
-"""The pictures of the page on pictures: `en_trf_bert` reads a few sentences, and the package draws
-them. `make docs` installs the pipeline first."""
+"""Draw the pictures of the page on pictures, from sentences that `en_trf_bert` has processed.
+
+`make docs` installs the pipeline first.
+"""
 
 from __future__ import annotations
 
@@ -9,30 +11,40 @@ from spacy.tokens import Doc
 import trf_bridge
 
 PIPELINE = "en_trf_bert"
-HERE = "She isn't home."
+SPLIT_WORD = "She isn't home."
 COMPANY, FRUIT = "Apple shares rose on the news.", "Apple pie is delicious."
 
 
 def alignment() -> str:
-    """RETURNS (str): A sentence with its wordpieces, as HTML."""
-    return _figure("alignment", *_read(HERE))
+    """Draw the alignment of a sentence in which tokens share a wordpiece.
+
+    RETURNS (str): HTML in a block of raw Markdown.
+    """
+    return _draw("alignment", *_process(SPLIT_WORD))
 
 
 def attention() -> str:
-    """RETURNS (str): What the tokens of a sentence look at, as HTML."""
-    return _figure("attention", *_read(COMPANY))
+    """Draw the attention within a sentence.
+
+    RETURNS (str): HTML in a block of raw Markdown.
+    """
+    return _draw("attention", *_process(COMPANY))
 
 
 def similarity() -> str:
-    """RETURNS (str): Two sentences that share a word, as HTML."""
-    return _figure("similarity", *_read(COMPANY, FRUIT))
+    """Draw the similarity between the tokens of two sentences that have a word in common.
+
+    RETURNS (str): HTML in a block of raw Markdown.
+    """
+    return _draw("similarity", *_process(COMPANY, FRUIT))
 
 
-def _read(*texts: str) -> list[Doc]:
+def _process(*texts: str) -> list[Doc]:
+    """Load the pipeline with attention stored, and process texts."""
     config = {"components": {"trf_tok2vec": {"model": {"output_attentions": True}}}}
     return list(spacy.load(PIPELINE, config=config).pipe(texts))
 
 
-def _figure(style: str, *docs: Doc) -> str:
+def _draw(style: str, *docs: Doc) -> str:
     html = trf_bridge.render(list(docs), style=style, jupyter=False)
     return f"```{{raw}} html\n{html}\n```"

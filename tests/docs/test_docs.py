@@ -491,7 +491,7 @@ def test_picture_has_the_weights_of_the_text() -> None:
 @pytest.mark.parametrize(
     ("part", "kind", "words"),
     [
-        ("picture of an alignment", "alignment", ["n't", "[CLS]", "1/5"]),
+        ("picture of an alignment", "alignment", ["n&#x27;t", "[CLS]", "1/5"]),
         ("picture of attention", "attention", ["shares", "[CLS]"]),
         ("picture of similarity", "similarity", ["shares", "delicious"]),
     ],
