@@ -360,7 +360,7 @@
       const own = this.view[here].titles[i];
       const best = values.map((value, j) => [value, j]).sort((a, b) => b[0] - a[0]).slice(0, 5)
         .filter(([value]) => this.kind !== "attention" || value >= 0.0005)
-        .map(([value, j]) => `\u2068${labels[j]}\u2069 ${value.toFixed(3)}`);
+        .map(([value, j]) => `\u2068${labels[j]}\u2069 (${value.toFixed(3)})`);
       const relation = this.kind === "similarity" ? "is most similar to"
         : this.kind === "overlap" ? "overlaps most with"
         : which === "rows" ? "attends to" : "is attended to by";
