@@ -32,19 +32,19 @@ class Elements(HTMLParser):
 
     def __init__(self, source):
         super().__init__()
-        self.found, self.open = [], []
+        self.elements, self.open = [], []
         self.feed(source)
         self.close()
         assert not self.open
 
     def handle_starttag(self, tag, attrs):
         element = {"tag": tag, "text": "", **dict(attrs)}
-        self.found.append(element)
+        self.elements.append(element)
         if tag not in VOID:
             self.open.append(element)
 
     def handle_startendtag(self, tag, attrs):
-        self.found.append({"tag": tag, "text": "", **dict(attrs)})
+        self.elements.append({"tag": tag, "text": "", **dict(attrs)})
 
     def handle_endtag(self, tag):
         assert self.open.pop()["tag"] == tag
@@ -54,12 +54,12 @@ class Elements(HTMLParser):
             element["text"] += data
 
     def of_class(self, name):
-        return [e for e in self.found if name in e.get("class", "").split()]
+        return [e for e in self.elements if name in e.get("class", "").split()]
 
 
 def payloads(source):
     """Return the data that the scripts of the figures read."""
-    kinds = [e for e in Elements(source).found if e.get("type") == "application/json"]
+    kinds = [e for e in Elements(source).elements if e.get("type") == "application/json"]
     return [json.loads(element["text"]) for element in kinds]
 
 
@@ -138,15 +138,15 @@ def test_a_span_shows_its_own_tokens(nlp):
 
 def test_alignment_contains_offsets_ids_and_weights(nlp):
     doc = nlp(TEXT)
-    elements = Elements(trf_bridge.render(doc))
-    pieces = elements.of_class("trf-piece")
+    parsed = Elements(trf_bridge.render(doc))
+    pieces = parsed.of_class("trf-piece")
     assert [int(p["data-id"]) for p in pieces] == doc._.trf_word_pieces.tolist()
     offsets = [(int(p["data-start"]), int(p["data-end"])) for p in pieces]
     assert offsets == [tuple(pair) for pair in doc._.trf_offsets.tolist()]
     n_tokens = numpy.bincount([row for linked in doc._.trf_alignment for row in linked])
     assert [int(p["data-share"]) for p in pieces] == n_tokens.tolist()
-    assert [t["text"] for t in elements.of_class("trf-token")] == [t.text for t in doc]
-    lines = [e for e in elements.found if e["tag"] == "line"]
+    assert [t["text"] for t in parsed.of_class("trf-token")] == [t.text for t in doc]
+    lines = [e for e in parsed.elements if e["tag"] == "line"]
     links = {(int(line["data-token"]), int(line["data-row"])) for line in lines}
     assert len(lines) == len(links) > len(doc)
 
@@ -226,10 +226,10 @@ def test_pages_are_complete_and_their_elements_nest(pipeline, style, text):
     doc = nlp(text)
     for page in (False, True):
         source = trf_bridge.render(doc, style=style, page=page)
-        elements = Elements(source)
+        parsed = Elements(source)
         assert source.startswith("<!DOCTYPE html>") == page
-        assert [e["tag"] for e in elements.found].count("figure") == 1
-        assert not [e for e in elements.found if e["tag"] == "img"]
+        assert [e["tag"] for e in parsed.elements].count("figure") == 1
+        assert not [e for e in parsed.elements if e["tag"] == "img"]
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -238,12 +238,12 @@ def test_text_is_escaped(nlp, style):
     source = trf_bridge.render(doc, style=style, page=True)
     assert "<script>alert" not in source
     assert "\u2028" not in source
-    elements = Elements(source)
+    parsed = Elements(source)
     if style == "alignment":
-        assert "".join(t["text"] for t in elements.of_class("trf-token")) == "".join(
+        assert "".join(t["text"] for t in parsed.of_class("trf-token")) == "".join(
             show_invisible(token.text) for token in doc
         )
-    title = next(e for e in elements.found if e["tag"] == "title")
+    title = next(e for e in parsed.elements if e["tag"] == "title")
     assert title["text"].startswith(f"{style}: <script>alert")
 
 
@@ -251,7 +251,7 @@ def test_text_is_escaped(nlp, style):
 def test_pages_load_nothing(nlp, style):
     source = trf_bridge.render(nlp(TEXT), style=style, page=True)
     assert not re.search(r"https?:|//[a-z]+\.|@import|url\(", source)
-    for element in Elements(source).found:
+    for element in Elements(source).elements:
         assert not {"src", "srcset", "action"} & set(element)
         assert element.get("href", "data:,") == "data:,"
     assert "default-src &#x27;none&#x27;" in source or "default-src 'none'" in source
@@ -266,7 +266,7 @@ def test_the_same_doc_gives_the_same_picture(nlp, style):
 def test_several_docs_are_several_figures(nlp):
     docs = [nlp("A man."), nlp("A house.")[0:1]]
     source = trf_bridge.render(iter(docs), style="alignment")
-    assert len([e for e in Elements(source).found if e["tag"] == "figure"]) == 2
+    assert len([e for e in Elements(source).elements if e["tag"] == "figure"]) == 2
     assert source.count("<style>") == 1
 
 

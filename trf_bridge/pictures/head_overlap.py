@@ -87,7 +87,7 @@ def compare_attention(one: Doc, two: Doc, *, boundary: bool = False) -> Comparis
 
     one, two (Doc): Docs with the same tokens and with attention stored.
     boundary (bool): Whether tokens include their share of the boundary pieces. Many heads attend
-        mostly to those, and as their share is spread over all tokens, most heads then look alike.
+        mostly to those. Their share is spread over all tokens, which makes most heads similar.
     RETURNS (Comparison): The overlap of each pair of heads.
     RAISES (ValueError): TB051, TB052; TB056 where the tokens differ.
     """
@@ -96,8 +96,8 @@ def compare_attention(one: Doc, two: Doc, *, boundary: bool = False) -> Comparis
     blocks, others = (_token_blocks(doc, boundary=boundary) for doc in (one, two))
     if not blocks or not others:
         return Comparison(numpy.zeros((0, 0, 0, 0), dtype="float32"), 0)
-    n_heads, n_others = (numpy.prod(found[0][1].shape[:2]) for found in (blocks, others))
-    total = numpy.zeros((n_heads, n_others))
+    shape, other_shape = blocks[0][1].shape[:2], others[0][1].shape[:2]
+    total = numpy.zeros((numpy.prod(shape), numpy.prod(other_shape)))
     for tokens, attention in blocks:
         for other_tokens, other_attention in others:
             start = max(tokens.start, other_tokens.start)
@@ -107,7 +107,7 @@ def compare_attention(one: Doc, two: Doc, *, boundary: bool = False) -> Comparis
                 roots = _square_roots(attention, tokens, shared)
                 total += roots @ _square_roots(other_attention, other_tokens, shared).T
     n_tokens = int((_has_row(blocks, len(one)) & _has_row(others, len(one))).sum())
-    overlap = total.reshape(*blocks[0][1].shape[:2], *others[0][1].shape[:2])
+    overlap = total.reshape(*shape, *other_shape)
     return Comparison((overlap / max(n_tokens, 1)).astype("float32"), n_tokens)
 
 
