@@ -1,8 +1,8 @@
-"""Settings of the components: each one's name, type, default and description, in one place.
+"""Settings of the components: the name, type, default and description of each, in one place.
 
 The factories, the architectures, `from_pretrained`, the recipes of pipeline packages and the
-command line are built from these classes, so a new setting is one field here and the code that
-reads it.
+command line are built from these classes. A new setting is one field here, and the code that uses
+it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class CheckpointSettings:
     revision: str | None = setting(
         None, "Branch, tag or commit on the hub; null for the main branch."
     )
-    trust_remote_code: bool = setting(False, "Run code that the checkpoint brings with it.")
+    trust_remote_code: bool = setting(False, "Run Python code that is part of the checkpoint.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +54,8 @@ class WordpiecerSettings(CheckpointSettings):
     )
     sentences: str | SpansFunction = setting(
         "sents",
-        'What the model reads at once: the sentences of a Doc ("sents"), the whole Doc ("doc"), or '
-        "the Spans that a function of Docs returns for each.",
+        'The inputs of the model: the sentences of a Doc ("sents"), the whole Doc ("doc"), or the '
+        "Spans that a function of Docs returns for each Doc.",
     )
     max_length: int | None = setting(
         None,
@@ -73,13 +73,13 @@ class WordpiecerSettings(CheckpointSettings):
     )
     window_rows: str = setting(
         "most_context",
-        "The rows of a wordpiece that several windows read: those of the window in which it has "
-        '"most_context", or their "mean".',
+        "The row of a wordpiece that several windows contain: that of the window in which it has "
+        'the "most_context", or the "mean" of all.',
     )
     split_special_tokens: bool = setting(
         False,
-        'Split a special token that is written out in a text, such as "[SEP]", like any other '
-        "text. By default it is one wordpiece, as in a plain call of the Hugging Face tokenizer.",
+        'Split special tokens that occur in a text, such as "[SEP]", like any other text. By '
+        "default each is one wordpiece, as in a plain call of the Hugging Face tokenizer.",
     )
     separator: str | None = setting(
         None,
@@ -118,12 +118,12 @@ class TransformerSettings(CheckpointSettings):
     output_attentions: bool = setting(False, "Store the attention weights of every layer.")
     precision: str = setting(
         "fp32",
-        'What the model computes in: "fp32", "bf16", "fp16" (on a GPU only), or "auto" for "bf16" '
-        "on hardware with instructions for it. Outputs are float32 in any case.",
+        'The precision of the model: "fp32", "bf16", "fp16" (on a GPU only), or "auto" for "bf16" '
+        "on hardware with instructions for it. Outputs are always float32.",
     )
     products: str = setting(
         "auto",
-        'The library that multiplies matrices in fp32 on a CPU: torch\'s default ("torch"), '
+        'The library for matrix products in fp32 on a CPU: the default of torch ("torch"), '
         '"onednn", or "auto" to choose by the processor.',
     )
     freeze: str | int = setting(
@@ -190,8 +190,12 @@ def takes_settings(settings: type[CheckpointSettings]) -> Callable[[FunctionT], 
 
     def decorate(function: FunctionT) -> FunctionT:
         hints = get_type_hints(settings)
-        signature = inspect.signature(function, eval_str=True)
-        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        signature = inspect.signature(function)
+        own = [
+            parameter.replace(annotation=_evaluate(parameter.annotation, function))
+            for parameter in signature.parameters.values()
+            if parameter.kind is not parameter.VAR_KEYWORD
+        ]
         names = {parameter.name for parameter in own}
         listed = [
             inspect.Parameter(
@@ -211,6 +215,11 @@ def takes_settings(settings: type[CheckpointSettings]) -> Callable[[FunctionT], 
         return function
 
     return decorate
+
+
+def _evaluate(annotation: Any, function: Any) -> Any:
+    # The annotation of what a function returns may name a class that is defined later.
+    return eval(annotation, function.__globals__) if isinstance(annotation, str) else annotation
 
 
 def check_choice(field: str, got: Any, expected: Sequence[str]) -> None:

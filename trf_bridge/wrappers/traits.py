@@ -1,4 +1,4 @@
-"""What a model can do, asked of the model itself and never of its name."""
+"""What a model takes and returns, found by running it, never by its name."""
 
 from __future__ import annotations
 
@@ -11,22 +11,27 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-# What transformers 5 hands through its models as keywords without a name.
+# What transformers 5 passes through its models as unnamed keyword arguments.
 USUAL_PARAMETERS = ("attention_mask", "output_hidden_states", "output_attentions", "return_dict")
+
+# Lengths of the sample inputs, the longest first.
+SAMPLE_LENGTHS = (5, 3, 3, 1)
 
 
 class Traits(NamedTuple):
-    """What a model takes and gives.
+    """What a model takes and returns.
 
     width (int): Width of the last hidden state.
     n_rows (int): Rows of the embedding table.
-    pad_id (int): What to fill padding with.
-    pooler_width (int): Width of the pooler output; 0 where there is none.
-    n_hidden_states (int): Layers, and one for the embeddings; 0 where it does not give them.
-    has_attentions (bool): Whether it gives its attention weights when asked.
+    pad_id (int): Wordpiece id of padding.
+    pooler_width (int): Width of the pooler output; 0 for a model without a pooler.
+    n_hidden_states (int): Number of layers, plus one for the embeddings; 0 for a model that does
+        not return hidden states.
+    has_attentions (bool): Whether the model can return its attention weights.
     parameters (frozenset of str): Names of the arguments of its forward.
-    padded (bool): Whether it leaves padding out. MobileBERT's embeddings see the next wordpiece,
-        FNet mixes all of them: they read what is behind the end of an input.
+    ignores_padding (bool): Whether padding leaves the other outputs unchanged. It changes those of
+        MobileBERT, whose embeddings include the next wordpiece, and of FNet, which mixes all
+        wordpieces.
     """
 
     width: int
@@ -36,28 +41,28 @@ class Traits(NamedTuple):
     n_hidden_states: int
     has_attentions: bool
     parameters: frozenset[str]
-    padded: bool = True
+    ignores_padding: bool = True
 
 
 def find_traits(model: PreTrainedModel) -> Traits:
-    """Run a model on a few wordpieces, and look at what comes out.
+    """Run a model on a few wordpieces, and describe its outputs.
 
     model (PreTrainedModel): The model, in evaluation mode.
-    RETURNS (Traits): What it takes and gives.
+    RETURNS (Traits): What it takes and returns.
     """
-    # The fused implementations of attention have no weights to give, and warn when asked for them.
+    # The fused implementations of attention return no weights, and warn if these are requested.
     eager = getattr(model.config, "_attn_implementation", None) == "eager"
-    shown = probe(model, output_hidden_states=True, output_attentions=eager)
-    pooler_output = shown.get("pooler_output")
+    outputs = probe(model, output_hidden_states=True, output_attentions=eager)
+    pooler_output = outputs.get("pooler_output")
     return Traits(
-        width=int(shown.last_hidden_state.shape[-1]),
+        width=int(outputs.last_hidden_state.shape[-1]),
         n_rows=_n_rows(model),
         pad_id=_pad_id(model),
         pooler_width=0 if pooler_output is None else int(pooler_output.shape[-1]),
-        n_hidden_states=len(shown.get("hidden_states") or ()),
-        has_attentions=shown.get("attentions") is not None,
+        n_hidden_states=len(outputs.get("hidden_states") or ()),
+        has_attentions=outputs.get("attentions") is not None,
         parameters=_parameters(model),
-        padded=_same_start(shown, probe(model, n_padding=2)),
+        ignores_padding=_has_same_start(outputs, probe(model, n_padding=2)),
     )
 
 
@@ -71,32 +76,32 @@ def probe(
     """Run a model on four different wordpieces.
 
     model (PreTrainedModel): The model, in evaluation mode.
-    n_padding (int): How much padding to put behind them.
-    output_hidden_states, output_attentions (bool): What to ask for.
-    RETURNS (ModelOutput): What it gives.
+    n_padding (int): Number of padding wordpieces to append.
+    output_hidden_states, output_attentions (bool): Which outputs to request.
+    RETURNS (ModelOutput): The outputs.
     """
-
     parameters, pad_id = _parameters(model), _pad_id(model)
     n_rows = _n_rows(model)
     device = next(model.parameters()).device
     ids = [(pad_id + 1 + i) % n_rows for i in range(4)] + [pad_id] * n_padding
-    inputs = {"input_ids": torch.tensor([ids], device=device)}
+    arguments = {"input_ids": torch.tensor([ids], device=device)}
     if "attention_mask" in parameters:
-        inputs["attention_mask"] = torch.tensor([[1] * 4 + [0] * n_padding], device=device)
-    flags = quiet_flags(
+        arguments["attention_mask"] = torch.tensor([[1] * 4 + [0] * n_padding], device=device)
+    flags = output_flags(
         parameters,
         output_hidden_states=output_hidden_states,
         output_attentions=output_attentions,
     )
     with torch.inference_mode():
-        return model(**inputs, **flags)
+        return model(**arguments, **flags)
 
 
 def _parameters(model: PreTrainedModel) -> frozenset[str]:
-    """The arguments of its forward; one that takes any takes the usual ones too."""
-    given = inspect.signature(model.forward).parameters
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in given.values())
-    return frozenset([*given, *USUAL_PARAMETERS] if takes_any else given)
+    """Return the names of the arguments of a model's forward. One that takes any takes the usual
+    ones."""
+    named = inspect.signature(model.forward).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in named.values())
+    return frozenset([*named, *USUAL_PARAMETERS] if takes_any else named)
 
 
 def _n_rows(model: PreTrainedModel) -> int:
@@ -108,73 +113,75 @@ def _pad_id(model: PreTrainedModel) -> int:
     return 0 if pad_id is None or pad_id < 0 else int(pad_id)
 
 
-def _same_start(one: Any, longer: Any) -> bool:
-    """Whether padding leaves the hidden state of what stands before it as it is, up to rounding."""
-
-    state = one.last_hidden_state
+def _has_same_start(outputs: Any, longer_outputs: Any) -> bool:
+    """Return whether the last hidden state starts with that of a shorter input, up to rounding."""
+    state = outputs.last_hidden_state
     tolerance = 1e-4 * max(1.0, float(state.abs().max()))
-    start = longer.last_hidden_state[:, : state.shape[1]]
+    start = longer_outputs.last_hidden_state[:, : state.shape[1]]
     return torch.allclose(start, state, atol=tolerance, equal_nan=True)
 
 
-def quiet_flags(
+def output_flags(
     parameters: frozenset[str],
     *,
     output_hidden_states: bool = False,
     output_attentions: bool = False,
 ) -> dict[str, Any]:
-    """Arguments that turn everything off which nobody asked for.
+    """Return the arguments of a model's forward that turn off all outputs but the requested ones.
 
     parameters (frozenset of str): Names of the arguments of the model's forward.
-    output_hidden_states, output_attentions (bool): What to ask for.
-    RETURNS (dict): Keyword arguments for its forward.
+    output_hidden_states, output_attentions (bool): Which outputs to request.
+    RETURNS (dict): Keyword arguments of the forward.
     """
-    wanted = {
+    flags = {
         "return_dict": True,
         "output_hidden_states": output_hidden_states or None,
         "output_attentions": output_attentions or None,
-        # Key-value caches and memories serve generation; here they would only cost memory.
+        # Key-value caches and memories serve generation; here they would only take memory.
         "use_cache": False,
         "use_mems": False,
     }
     return {
-        name: value for name, value in wanted.items() if value is not None and name in parameters
+        name: value for name, value in flags.items() if value is not None and name in parameters
     }
 
 
-# Lengths of the inputs that a model is tried with, in falling order.
-TRIED = (5, 3, 3, 1)
+def sample_inputs(model: PreTrainedModel, traits: Traits) -> list[torch.Tensor]:
+    """Build the inputs that two ways of running a model are compared on.
 
-
-def some_ids(model: PreTrainedModel, traits: Traits) -> list[torch.Tensor]:
-    """Make inputs of wordpieces that are not padding, which some models give no position.
+    They contain no padding, which has no position in some models.
 
     model (PreTrainedModel): The model.
-    traits (Traits): What it takes and gives.
-    RETURNS (list of Tensor, each int64 (n,)): One for each length in TRIED, on the model's device.
+    traits (Traits): What it takes and returns.
+    RETURNS (list of Tensor, each int64 (n,)): One for each of SAMPLE_LENGTHS, on the model's
+        device.
     """
     device = next(model.parameters()).device
     known = [i for i in range(min(traits.n_rows, 50)) if i != traits.pad_id]
-    ids = torch.tensor([known[i * 7 % len(known)] for i in range(sum(TRIED))], device=device)
-    return list(ids.split(TRIED))
+    n_pieces = sum(SAMPLE_LENGTHS)
+    ids = torch.tensor([known[i * 7 % len(known)] for i in range(n_pieces)], device=device)
+    return list(ids.split(SAMPLE_LENGTHS))
 
 
-def flags(traits: Traits) -> dict[str, Any]:
-    """RETURNS (dict): Arguments for a forward that gives all hidden states there are, and no
-    attentions."""
-    return quiet_flags(traits.parameters, output_hidden_states=traits.n_hidden_states > 0)
+def comparison_flags(traits: Traits) -> dict[str, Any]:
+    """Return the arguments of a model's forward that request all outputs to compare.
+
+    traits (Traits): What the model takes and returns.
+    RETURNS (dict): Keyword arguments of the forward.
+    """
+    return output_flags(traits.parameters, output_hidden_states=traits.n_hidden_states > 0)
 
 
-def states_of(outputs: Any, traits: Traits) -> dict[str, torch.Tensor]:
-    """Name what a model gave for a row of inputs.
+def outputs_to_compare(outputs: Any, traits: Traits) -> dict[str, torch.Tensor]:
+    """Return the outputs of a model for one row of inputs, by name.
 
-    outputs (ModelOutput): What it gave.
-    traits (Traits): What it gives.
-    RETURNS (dict of str to Tensor): The last hidden state and all others, each (n_rows, width), and
-        the pooler output, (n_inputs, width).
+    outputs (ModelOutput): The outputs.
+    traits (Traits): What the model takes and returns.
+    RETURNS (dict of str to Tensor): The last hidden state and the other hidden states, each
+        (n_rows, width), and the pooler output, (n_inputs, width).
     """
     layers = [outputs.last_hidden_state, *(outputs.get("hidden_states") or [])]
-    given = {f"states {i}": layer[0] for i, layer in enumerate(layers)}
+    named = {f"states {i}": layer[0] for i, layer in enumerate(layers)}
     if traits.pooler_width:
-        given["pooler"] = outputs.pooler_output
-    return given
+        named["pooler"] = outputs.pooler_output
+    return named

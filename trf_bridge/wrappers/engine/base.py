@@ -13,7 +13,7 @@ import torch
 
 from ...types import Array
 from ..training.precision import lower_dtype, mixed
-from ..traits import Traits, quiet_flags
+from ..traits import Traits, output_flags
 from .linear import OneDnnLinear
 from .memory import max_rows
 from .threads import ForkGuard
@@ -111,11 +111,15 @@ class Engine(ABC):
         self._traits = traits
         self._precision = precision
         self._lowered = lowered
-        self._device = next(model.parameters()).device
         dtype = lower_dtype(precision) or torch.float32
         on_cpu = self._device.type == "cpu"
         self._max_rows = max_rows(model, traits.width, dtype) if on_cpu else None
         self._fork_guard = ForkGuard()
+
+    @property
+    def _device(self) -> torch.device:
+        """Return the device of the model, which thinc can move to another one."""
+        return next(self._model.parameters()).device
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} '{self.name}': {self.reason}>"
@@ -206,9 +210,8 @@ class Engine(ABC):
 
     def _call(self, model: PreTrainedModel, arguments: dict[str, Any], request: Request) -> Any:
         """Call a model with the arguments that it takes, and only the outputs that are needed."""
-        parameters = self._traits.parameters
-        flags = quiet_flags(
-            parameters,
+        flags = output_flags(
+            self._traits.parameters,
             output_hidden_states=request.hidden_states,
             output_attentions=request.attentions,
         )

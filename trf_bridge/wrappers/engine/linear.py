@@ -17,25 +17,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..modules import replace_modules
+from ..modules import replace_modules, share_state
 
 # Number of rows that the weights are laid out for; oneDNN accepts any other number too.
 PACKED_ROWS = 256
 
 
 class OneDnnLinear(nn.Linear):
-    """A linear layer that shares its weights with the layer that it replaces."""
+    """A linear layer whose products oneDNN computes.
 
-    def __init__(self, layer: nn.Linear) -> None:
-        """Take over the weights of a layer.
+    `choose_products` creates it from a plain layer, which it shares its weights with.
+    """
 
-        layer (nn.Linear): The layer.
-        """
-        nn.Module.__init__(self)
-        self.in_features, self.out_features = layer.in_features, layer.out_features
-        self.weight, self.bias = layer.weight, layer.bias
-        self.training = layer.training
-        self._packed: _PackedWeight | None = None
+    _packed: _PackedWeight | None = None
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Compute input W^T + b.
@@ -121,22 +115,19 @@ def choose_products(model: nn.Module, products: str) -> None:
     }
 
     def convert(layer: nn.Module) -> nn.Module:
+        # A subclass may compute something else.
         if not isinstance(layer, nn.Linear) or type(layer) not in (nn.Linear, OneDnnLinear):
             return layer
         if layer.weight.device.type != "cpu":
             return layer
-        wanted = OneDnnLinear if uses_onednn.get(layer.weight.dtype) else nn.Linear
-        return layer if type(layer) is wanted else _convert(layer, wanted)
+        layer_type = OneDnnLinear if uses_onednn.get(layer.weight.dtype) else nn.Linear
+        if type(layer) is layer_type:
+            return layer
+        converted = share_state(layer, layer_type)
+        vars(converted).pop("_packed", None)
+        return converted
 
     replace_modules(model, convert)
-
-
-def _convert(layer: nn.Linear, wanted: type[nn.Linear]) -> nn.Linear:
-    if wanted is OneDnnLinear:
-        return OneDnnLinear(layer)
-    plain = nn.Linear(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
-    plain.weight, plain.bias = layer.weight, layer.bias
-    return plain.train(layer.training)
 
 
 @cache

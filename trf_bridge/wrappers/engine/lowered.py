@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..traits import Traits, flags, some_ids, states_of
+from ..traits import Traits, comparison_flags, outputs_to_compare, sample_inputs
 from .linear import choose_products, state_of
 
 if TYPE_CHECKING:
@@ -24,15 +24,16 @@ MIN_COSINE = 0.999
 
 
 class LoweredCopy:
-    """Stores a copy of a model in a lower precision, and recreates it when the weights change."""
+    """A copy of a model in a lower precision, recreated when the weights of the model change."""
 
     def __init__(self, dtype: torch.dtype) -> None:
-        """Create an empty one.
+        """Store the precision. The copy is created at the first use.
 
         dtype (torch.dtype): The precision of the copy.
         """
         self.dtype = dtype
-        self._made: tuple[list[tuple[int, int]], PreTrainedModel] | None = None
+        # The state of the weights that the copy was created from, and the copy.
+        self._created: tuple[list[tuple[int, int]], PreTrainedModel] | None = None
 
     def of(self, model: PreTrainedModel) -> PreTrainedModel:
         """Return the copy of a model.
@@ -41,10 +42,10 @@ class LoweredCopy:
         RETURNS (PreTrainedModel): A copy with the same weights, rounded.
         """
         source = [state_of(weights) for weights in model.parameters()]
-        made = self._made
-        if made is None or made[0] != source:
-            made = self._made = (source, _lower(model, self.dtype))
-        return made[1]
+        created = self._created
+        if created is None or created[0] != source:
+            created = self._created = (source, _lower(model, self.dtype))
+        return created[1]
 
 
 def use_lowered(model: PreTrainedModel, traits: Traits, dtype: torch.dtype) -> LoweredCopy | None:
@@ -56,12 +57,13 @@ def use_lowered(model: PreTrainedModel, traits: Traits, dtype: torch.dtype) -> L
     RETURNS (LoweredCopy): The copy; None where the model needs mixed precision.
     """
     lowered = LoweredCopy(dtype)
+    flags = comparison_flags(traits)
     try:
         with torch.inference_mode():
-            for ids in some_ids(model, traits):
+            for ids in sample_inputs(model, traits):
                 exact, rounded = (
-                    states_of(each(input_ids=ids[None], **flags(traits)), traits)
-                    for each in (model, lowered.of(model))
+                    outputs_to_compare(either(input_ids=ids[None], **flags), traits)
+                    for either in (model, lowered.of(model))
                 )
                 if not all(_is_similar(exact[name], rounded[name]) for name in exact):
                     return None
@@ -72,7 +74,7 @@ def use_lowered(model: PreTrainedModel, traits: Traits, dtype: torch.dtype) -> L
 
 
 def _lower(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
-    # Prediction runs in inference mode, and tensors created there have no version.
+    # Prediction runs in inference mode. Tensors created there have no version.
     with torch.inference_mode(False):
         # Parameters alone: models compute the angles of rotary positions from buffers, in float32.
         memo: dict[int, Any] = {

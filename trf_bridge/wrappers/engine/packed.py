@@ -15,7 +15,13 @@ import numpy
 import torch
 
 from ...types import Array
-from ..traits import TRIED, Traits, flags, some_ids, states_of
+from ..traits import (
+    SAMPLE_LENGTHS,
+    Traits,
+    comparison_flags,
+    outputs_to_compare,
+    sample_inputs,
+)
 from .base import Engine, Inputs, Request, SubbatchOutputs, collect_outputs
 from .layout import Layout
 from .linear import OneDnnLinear, round_up
@@ -34,9 +40,9 @@ logger = logging.getLogger(__name__)
 # another position, differs by far more.
 TOLERANCE = 1e-4
 
-# What models raise when they cannot run on a packed row: for arguments that they do not take, and
-# for shapes that they do not expect.
-REFUSALS = (TypeError, ValueError, RuntimeError, IndexError, KeyError, NotImplementedError)
+# What models raise that cannot run on a packed row: for arguments that they do not take, and for
+# shapes and positions that they do not expect. NotImplementedError is a RuntimeError.
+REFUSALS = (TypeError, ValueError, RuntimeError, IndexError)
 
 
 class PackedSupport(NamedTuple):
@@ -167,64 +173,81 @@ def use_packed(model: PreTrainedModel, traits: Traits) -> PackedSupport:
         return PackedSupport(None, f"its attention implementation is '{usual}', not 'sdpa'")
     if "position_ids" not in traits.parameters:
         return PackedSupport(None, "it takes no position_ids")
-    ids = some_ids(model, traits)
-    expected = [_run_alone(model, traits, row) for row in ids]
+    inputs = sample_inputs(model, traits)
+    expected = _run_alone(model, traits, inputs)
     reasons = []
     model.set_attn_implementation(NAME)
     for first_position in (0, int(getattr(model.config, "pad_token_id", None) or 0) + 1):
-        difference, reason = _try_packed(model, traits, ids, expected, first_position)
-        if difference <= TOLERANCE:
+        is_equal, reason = _try_packed(model, traits, inputs, expected, first_position)
+        if is_equal:
             return PackedSupport(first_position, reason)
         reasons.append(reason)
     model.set_attn_implementation(usual)
     return PackedSupport(None, "; ".join(dict.fromkeys(reasons)))
 
 
+def _run_alone(
+    model: PreTrainedModel, traits: Traits, inputs: list[torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Run a model on each input alone, and concatenate the outputs."""
+    flags = comparison_flags(traits)
+    with torch.inference_mode():
+        outputs = [
+            outputs_to_compare(model(input_ids=ids[None], **flags), traits) for ids in inputs
+        ]
+    return {name: torch.cat([each[name] for each in outputs]) for name in outputs[0]}
+
+
 def _try_packed(
     model: PreTrainedModel,
     traits: Traits,
-    ids: list[torch.Tensor],
-    expected: list[dict[str, torch.Tensor]],
+    inputs: list[torch.Tensor],
+    expected: dict[str, torch.Tensor],
     first_position: int,
-) -> tuple[float, str]:
-    """Run a model on a packed row, and compare its outputs with those of each input alone."""
+) -> tuple[bool, str]:
+    """Run a model on a packed row, and compare its outputs with those of each input alone.
+
+    RETURNS (tuple of bool and str): Whether they are equal, and why.
+    """
+    row, device = torch.cat(inputs).cpu().numpy(), inputs[0].device
+    arguments = pack_inputs(row, None, numpy.asarray(SAMPLE_LENGTHS), first_position, device)
     try:
-        difference = _compare(expected, _run_packed(model, traits, ids, first_position))
+        with torch.inference_mode():
+            outputs = model(**arguments, **comparison_flags(traits))
+            pool_inputs(model, outputs, arguments["layout"])
     except REFUSALS as error:
-        return float("inf"), f"it cannot run on a packed row: {type(error).__name__}: {error}"
-    except Exception as error:  # code that a checkpoint brings with it may raise anything
-        logger.debug("Running the model on a packed row failed.", exc_info=True)
-        return float("inf"), f"it failed on a packed row: {type(error).__name__}: {error}"
-    return difference, f"its outputs on a packed row differ by {difference:.0e} of the largest"
+        return False, f"it cannot run on a packed row ({_summary(error)})"
+    except Exception as error:  # code of a checkpoint may raise anything
+        reason = f"it failed on a packed row ({_summary(error)})"
+        logger.debug("The model is run on padded batches: %s.", reason, exc_info=True)
+        return False, reason
+    difference = _largest_difference(expected, outputs_to_compare(outputs, traits))
+    if difference <= TOLERANCE:
+        return True, f"its outputs equal those of each input alone (difference {difference:.0e})"
+    return False, (
+        f"its outputs on a packed row differ from those of each input alone (by {difference:.0e})"
+    )
 
 
-def _run_alone(
-    model: PreTrainedModel, traits: Traits, ids: torch.Tensor
-) -> dict[str, torch.Tensor]:
-    with torch.inference_mode():
-        return states_of(model(input_ids=ids[None], **flags(traits)), traits)
+def _summary(error: Exception) -> str:
+    """Return the type of an error and the first line of its message."""
+    first_line = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
 
 
-def _run_packed(
-    model: PreTrainedModel, traits: Traits, ids: list[torch.Tensor], first_position: int
-) -> dict[str, torch.Tensor]:
-    row = torch.cat(ids).cpu().numpy()
-    arguments = pack_inputs(row, None, numpy.asarray(TRIED), first_position, ids[0].device)
-    with torch.inference_mode():
-        outputs = model(**arguments, **flags(traits))
-        pool_inputs(model, outputs, arguments["layout"])
-        return states_of(outputs, traits)
-
-
-def _compare(expected: list[dict[str, torch.Tensor]], packed: dict[str, torch.Tensor]) -> float:
-    """Return the largest difference of any output, relative to the largest number in it."""
-    differences = []
-    for name, values in packed.items():
-        alone = torch.cat([outputs[name] for outputs in expected])
-        if alone.shape != values.shape:
-            return float("inf")
-        difference, largest = float((alone - values).abs().max()), float(alone.abs().max())
-        if not math.isfinite(difference) or not math.isfinite(largest):
-            return float("inf")
-        differences.append(difference / largest if difference else 0.0)
+def _largest_difference(
+    expected: dict[str, torch.Tensor], outputs: dict[str, torch.Tensor]
+) -> float:
+    """Return the largest difference of any output, as a fraction of the largest number in it;
+    infinite for outputs of other shapes, and where numbers are not finite."""
+    differences = [0.0]
+    for name, values in outputs.items():
+        if values.shape != expected[name].shape:
+            return math.inf
+        difference = float((values - expected[name]).abs().max())
+        largest = float(expected[name].abs().max())
+        if not math.isfinite(difference):
+            return math.inf
+        if difference:
+            differences.append(difference / largest if largest else math.inf)
     return max(differences)

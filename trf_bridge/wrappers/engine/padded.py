@@ -21,23 +21,23 @@ class PaddedEngine(Engine):
     name = "padded"
 
     def _plan(self, lengths: Array, words_per_batch: int) -> list[Array]:
-        max_padding = MAX_PADDING if self._traits.padded else 0
+        max_padding = MAX_PADDING if self._traits.ignores_padding else 0
         return plan_padded(lengths, words_per_batch, max_padding=max_padding)
 
     def size(self, lengths: Array) -> int:
         """Return how many wordpieces the model computes for a subbatch, padding included.
 
         lengths (int, (n,)): Wordpieces of each input of the subbatch.
-        RETURNS (int): The number of inputs times the length of the longest.
+        RETURNS (int): The number of inputs times the length of the longest, which counts as 1 where
+            no input has wordpieces.
         """
-        return len(lengths) * int(lengths.max(initial=0))
+        return len(lengths) * _padded_length(lengths)
 
     def _run(
         self, model: PreTrainedModel, inputs: Inputs, indices: Array, request: Request
     ) -> SubbatchOutputs:
         lengths, rows = inputs.lengths[indices], inputs.rows_of(indices)
-        # Models differ in how they handle inputs without wordpieces: one column of padding is safe.
-        mask = numpy.arange(max(int(lengths.max(initial=0)), 1)) < lengths[:, None]
+        mask = numpy.arange(_padded_length(lengths)) < lengths[:, None]
         arguments = {"input_ids": self._pad(inputs.ids, rows, mask, self._traits.pad_id)}
         if "attention_mask" in self._traits.parameters:
             arguments["attention_mask"] = torch.from_numpy(mask.astype("int64")).to(self._device)
@@ -62,6 +62,12 @@ class PaddedEngine(Engine):
         )
 
     def _pad(self, values: Array, rows: Array, mask: Array, filler: int) -> torch.Tensor:
+        """Pad some rows: (n_rows,) to (n, longest)."""
         padded = numpy.full(mask.shape, filler, dtype="int64")
         padded[mask] = values[rows]
         return torch.from_numpy(padded).to(self._device)
+
+
+def _padded_length(lengths: Array) -> int:
+    # Models differ in how they handle inputs without wordpieces: one column of padding is safe.
+    return max(int(lengths.max(initial=0)), 1)

@@ -1,4 +1,4 @@
-"""What one version of transformers writes, read by another: the same, or refused."""
+"""Models saved with one version of transformers and loaded with another."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def describe_origin(model: PreTrainedModel) -> dict[str, Any]:
-    """Note by what a model was saved, and a few numbers that it computes.
+    """Describe the version that a model is saved with, and a few numbers that it computes.
 
     model (PreTrainedModel): The model, in evaluation mode.
-    RETURNS (dict): What `check_origin` reads.
+    RETURNS (dict): The version of transformers and the numbers, for `check_origin`.
     """
     from transformers import __version__ as version
 
@@ -25,22 +25,22 @@ def describe_origin(model: PreTrainedModel) -> dict[str, Any]:
 
 
 def check_origin(model: PreTrainedModel, origin: dict[str, Any], path: Path) -> None:
-    """Check that a model computes what it did where it was saved.
+    """Check that a model computes the same numbers as when it was saved.
 
-    A setting that one version of transformers writes, and another does not know, is passed over in
-    silence, and the numbers that come out look like any others.
+    transformers ignores settings that its version does not support. The model then computes other
+    numbers, without an error.
 
     model (PreTrainedModel): The model, in evaluation mode.
-    origin (dict): What `describe_origin` gave; nothing is checked where it is not there.
-    path (Path): Where the model is from, for the message.
+    origin (dict): The description by `describe_origin`; nothing is checked without its numbers.
+    path (Path): The folder of the model, for the message.
     RAISES (ValueError): TB031.
     """
     from transformers import __version__ as version
 
-    saved, found = origin.get("fingerprint") or [], _fingerprint(model)
-    # Wide enough for other processors; what a wrong setting does is larger.
+    saved, computed = origin.get("fingerprint") or [], _fingerprint(model)
+    # Wide enough for other processors. Wrong settings cause larger differences.
     tolerance = 1e-2 * max([1.0, *(abs(number) for number in saved)])
-    if any(abs(one - two) > tolerance for one, two in zip(saved, found, strict=False)):
+    if any(abs(one - two) > tolerance for one, two in zip(saved, computed, strict=False)):
         message = errors.TB031.format(
             path=path, saved=origin.get("transformers"), installed=version
         )
@@ -48,6 +48,6 @@ def check_origin(model: PreTrainedModel, origin: dict[str, Any], path: Path) -> 
 
 
 def _fingerprint(model: PreTrainedModel) -> list[float]:
-    """The start of the last hidden state of a wordpiece; nothing where it is not a number."""
+    """Return the start of a wordpiece's last hidden state; nothing if it is not finite."""
     numbers: list[float] = probe(model).last_hidden_state[0, -1, :8].tolist()
     return numbers if all(math.isfinite(number) for number in numbers) else []

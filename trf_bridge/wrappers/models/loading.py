@@ -1,4 +1,4 @@
-"""Checkpoints: a local folder or a name on the hub -> config, weights, tokenizer."""
+"""The weights of a checkpoint: a local folder or a name on the hub -> a model."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def load_model(
 ) -> PreTrainedModel:
     """Load the weights of a checkpoint, in fp32 and in evaluation mode.
 
-    Of a model with an encoder and a decoder only the encoder is loaded.
+    Only the encoder of an encoder-decoder model is loaded.
 
     trf_name (str): A folder, or a name on the Hugging Face hub.
     revision (str): Branch, tag or commit on the hub; None for the main branch.
-    trust_remote_code (bool): Run code that the checkpoint brings with it.
-    output_attentions (bool): Choose an attention implementation that can give its weights.
-    saved (bool): Whether the folder holds what `save_files` wrote, perhaps of an encoder alone.
+    trust_remote_code (bool): Run Python code that is part of the checkpoint.
+    output_attentions (bool): Choose an attention implementation that can return its weights.
+    saved (bool): Whether `save_files` wrote the folder, which may then hold an encoder alone.
     RETURNS (PreTrainedModel): The model.
     RAISES (ValueError): TB002, TB003, TB016.
     """
@@ -39,14 +39,14 @@ def load_model(
     config = load_config(trf_name, revision=revision, trust_remote_code=trust_remote_code)
     options = loading_options(trf_name, revision, trust_remote_code)
     if output_attentions:
-        # The fused implementations never materialize the weights.
+        # The fused implementations never store the weights.
         options["attn_implementation"] = "eager"
     with coded_errors(trf_name, errors.TB003), no_progress_bar():
         model_class = _model_class(config, trust_remote_code, saved)
         model, info = model_class.from_pretrained(
             trf_name, config=config, dtype=torch.float32, output_loading_info=True, **options
         )
-    # transformers fills what is missing with random numbers and only logs it. A pooler is often
+    # transformers initializes missing weights at random and only logs it. A pooler is often
     # missing, since masked language models are trained without one.
     missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)
     if missing or info["mismatched_keys"]:
@@ -60,10 +60,10 @@ def load_model(
 
 
 def _model_class(config: PretrainedConfig, trust_remote_code: bool, saved: bool) -> Any:
-    """The class to load, found without looking at the model's name."""
+    """Return the class to load, by the class of the config."""
     from transformers import MODEL_FOR_TEXT_ENCODING_MAPPING, AutoModel
 
-    # Encoders of encoder-decoder models that have a class of their own, such as T5's.
+    # Encoders with their own class, such as T5's.
     if type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING:
         return MODEL_FOR_TEXT_ENCODING_MAPPING[type(config)]
     if saved and getattr(config, "is_encoder_decoder", False):

@@ -55,7 +55,6 @@ class TransformerShim(PyTorchShim):
         """
         self._settings = settings or TransformerSettings()
         self._lr_scales: dict[str, float] = {}
-        self._dropout_rate: float | None = None
         self._sparse_gradients: SparseGradients | None = None
         self._engine: Engine | None = None
         self.traits: Traits | None = None
@@ -119,19 +118,16 @@ class TransformerShim(PyTorchShim):
             enable({"use_reentrant": False})
         use_fast_dropout(model)
         self._engine = make_engine(model, traits, precision=precision, products=settings.products)
-        self._dropout_rate = None
         self._sparse_gradients = SparseGradients(model)
         self._model, self.traits = model, traits
         self._grad_scaler.to_(device)
 
     def set_dropout(self, rate: float) -> None:
-        """Set the rate of all of the model's dropout.
+        """Set the rate of all of the model's dropout. Call it once for an update.
 
         rate (float): From 0 to 1.
         """
-        if rate != self._dropout_rate:
-            set_dropout(self._model, rate)
-            self._dropout_rate = rate
+        set_dropout(self._model, rate)
 
     def backprop(self, tensors: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]) -> None:
         """Add to the gradients of the weights.

@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..modules import replace_modules
+from ..modules import replace_modules, share_state
 
-# Of 16 bits; the rate is rounded to a multiple of 1 / LEVELS.
+# Number of values of 16 bits. The rate is rounded to a multiple of 1 / LEVELS.
 LEVELS = 1 << 16
 
 
@@ -36,7 +36,7 @@ def use_fast_dropout(model: nn.Module) -> None:
     def convert(module: nn.Module) -> nn.Module:
         if type(module) is not nn.Dropout or module.inplace:
             return module
-        return FastDropout(module.p).train(module.training)
+        return share_state(module, FastDropout)
 
     replace_modules(model, convert)
 

@@ -1,4 +1,4 @@
-"""Which weights are updated, and how fast: by depth, found in the model's own structure."""
+"""Which weights are updated, and how fast. Both depend on the depth of a weight in the model."""
 
 from __future__ import annotations
 
@@ -63,17 +63,16 @@ def find_depths(
 ) -> tuple[list[torch.nn.Parameter], list[list[torch.nn.Parameter]]]:
     """Sort the weights of a model into embeddings and layers.
 
-    A layer is whatever stands at one position of the outermost module lists that are as long as the
-    config says that the model has layers; XLM has several lists side by side. Where no list is, as
-    in ALBERT, which runs one layer again and again, it is the longest of the outermost lists.
-    Embeddings are the tables outside of the layers, and the modules that run before the lowest
-    layer does: norms and projections stand between the two.
+    A layer is what the outermost module lists hold at one position. Only lists whose length is the
+    number of layers in the config count; XLM has several of them side by side. If there are none,
+    as in ALBERT, which runs one layer several times, the longest of the outermost lists count.
+    Embeddings are the embedding tables outside of the layers, and the modules that run before the
+    lowest layer, such as norms and projections.
 
     model (PreTrainedModel): The model, in evaluation mode; run once, on a few wordpieces.
-    RETURNS (tuple): Weights of the embeddings; weights of each layer, the lowest first. What lies
-        above the layers is in neither.
+    RETURNS (tuple): Weights of the embeddings, and weights of each layer, the lowest first. Weights
+        above the layers are in neither.
     """
-
     stacks = _find_stacks(model)
     layers: list[list[torch.nn.Parameter]] = []
     if stacks:
@@ -86,7 +85,7 @@ def find_depths(
 
 
 def _find_stacks(model: PreTrainedModel) -> list[Any]:
-    """The module lists that hold the layers, all of one length."""
+    """Return the module lists that hold the layers, all of the same length."""
     n_layers = int(getattr(model.config, "num_hidden_layers", 0) or 0)
     stacks = _outermost_lists(model, n_layers)
     if not stacks:
@@ -97,23 +96,22 @@ def _find_stacks(model: PreTrainedModel) -> list[Any]:
 
 
 def _outermost_lists(module: Any, length: int | None) -> list[Any]:
-    """Of any length but zero, or of one."""
-
+    """Return the outermost module lists of a length, or all that are not empty."""
     if isinstance(module, torch.nn.ModuleList) and len(module) and length in (None, len(module)):
         return [module]
-    return [found for child in module.children() for found in _outermost_lists(child, length)]
+    return [stack for child in module.children() for stack in _outermost_lists(child, length)]
 
 
 def _run_before(model: PreTrainedModel, lowest: list[Any]) -> list[Any]:
-    """The modules that are done when the first of some others, or of what is in them, starts."""
-    others = {id(module) for top in lowest for module in top.modules()}
-    done: list[Any] = []
+    """Return the modules that finish before any module of the lowest layer starts."""
+    in_lowest = {id(module) for top in lowest for module in top.modules()}
+    finished: list[Any] = []
     started: list[Any] = []
     hooks = [
         module.register_forward_pre_hook(lambda module, _: started.append(module))
-        if id(module) in others
+        if id(module) in in_lowest
         else module.register_forward_hook(
-            lambda module, *_: None if started else done.append(module)
+            lambda module, *_: None if started else finished.append(module)
         )
         for module in model.modules()
     ]
@@ -122,4 +120,4 @@ def _run_before(model: PreTrainedModel, lowest: list[Any]) -> list[Any]:
     finally:
         for hook in hooks:
             hook.remove()
-    return done
+    return finished

@@ -19,12 +19,13 @@ def step(
     model: torch.nn.Module,
     scales: Mapping[str, float],
 ) -> None:
-    """Update the weights that have a gradient, in place, and drop the gradients.
+    """Update the weights that have a gradient, in place, and delete the gradients.
 
     optimizer (Optimizer): thinc's optimizer.
-    model_id (int): Tells the weights of this model from others that the optimizer knows.
+    model_id (int): Id of the model. The optimizer stores its moments by id and name of the weights.
     model (torch.nn.Module): The model; changed.
-    scales (mapping): Factor of the learning rate by name of the weights; 1 for those not named.
+    scales (mapping): Factor of the learning rate by name of the weights; 1 for weights that are not
+        listed.
     """
     updated = {
         (model_id, name): (weights, scales.get(name, 1.0))
@@ -40,10 +41,9 @@ def step(
 
 
 def _any_step(optimizer: Optimizer, updated: Mapping[Key, tuple[Any, float]]) -> None:
-    """Hand the weights to the optimizer one by one."""
-
+    """Call the optimizer for each weight."""
     for key, (weights, scale) in updated.items():
-        # Flat, because the optimizer asks for the length and a scalar has none.
+        # Flat, because the optimizer takes the length and a scalar has none.
         result, _ = optimizer(
             key,
             cast(FloatsXd, torch2xp(weights.data.reshape(-1))),
@@ -65,11 +65,11 @@ def _is_adam(optimizer: Optimizer) -> bool:
 
 
 def _adam_step(optimizer: Optimizer, updated: Mapping[Key, tuple[Any, float]]) -> None:
-    """Make the step that thinc's Adam would make, in one pass over the weights.
+    """Compute the step of thinc's Adam in one pass over the weights.
 
-    thinc goes through them one array and one operation at a time, on one core; torch's fused Adam
-    is several times as fast. Their formulas differ in where epsilon goes: thinc adds it to the root
-    of the second moment before that is corrected for its bias, torch after. The moments stay in
+    thinc computes it one array and one operation at a time, on one core; torch's fused Adam is
+    several times as fast. The formulas differ in the place of epsilon: thinc adds it to the root of
+    the second moment before the correction of its bias, torch after it. The moments are stored in
     thinc's optimizer.
     """
     from torch.optim.adamw import adamw
@@ -82,7 +82,7 @@ def _adam_step(optimizer: Optimizer, updated: Mapping[Key, tuple[Any, float]]) -
     for (n_updates, scale), members in groups.items():
         weights_of_group = [weights for _, weights in members]
         rate = optimizer.learn_rate * scale
-        # thinc makes weights smaller after the step, and the step with them; torch before it.
+        # thinc decays the weights after the step, and the step with them; torch before it.
         decay = rate * optimizer.L2 if optimizer.L2_is_weight_decay else 0.0
         step_rate = rate * (1.0 - decay)
         with torch.no_grad():
@@ -102,8 +102,8 @@ def _adam_step(optimizer: Optimizer, updated: Mapping[Key, tuple[Any, float]]) -
                 eps=optimizer.eps / (1.0 - optimizer.b2**n_updates) ** 0.5,
                 maximize=False,
             )
-            # The fused step doesn't tell. Without this, weights laid out before it would go on
-            # being used: see products.state_of.
+            # The fused step does not increase the version of the weights. Without it, copies of
+            # the old weights would stay in use: see state_of in engine/linear.py.
             torch.autograd.graph.increment_version(weights_of_group)
             if optimizer.averages is not None:
                 for key, weights in members:
@@ -113,7 +113,7 @@ def _adam_step(optimizer: Optimizer, updated: Mapping[Key, tuple[Any, float]]) -
 
 
 def _prepare_gradient(optimizer: Optimizer, weights: Any) -> None:
-    # The fused step reads memory in order and does not look at strides.
+    # The fused step reads memory in order and ignores strides.
     gradient = weights.grad = weights.grad.contiguous()
     if optimizer.L2 != 0 and not optimizer.L2_is_weight_decay:
         gradient.add_(weights.data, alpha=optimizer.L2)
@@ -124,7 +124,8 @@ def _prepare_gradient(optimizer: Optimizer, weights: Any) -> None:
 
 
 def _moment(moments: dict[Any, Any], key: Key, weights: Any) -> Any:
-    """What the optimizer remembers of some weights, as a tensor over the same memory."""
+    """Return a moment that the optimizer stores for some weights, as a tensor that shares its
+    memory."""
     if key not in moments:
         moments[key] = torch2xp(weights.new_zeros(weights.numel()))
     return xp2torch(moments[key], device=weights.device).view_as(weights)

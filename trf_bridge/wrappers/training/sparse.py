@@ -1,7 +1,7 @@
-"""Gradients of embedding tables, of which a batch uses few rows.
+"""Gradients of embedding tables. A batch uses few of their rows.
 
-Each subbatch would make a gradient as large as the whole table, nearly all of it zeros, and add it
-to that of the last. Kept sparse, they cost what their rows cost, and are made dense once per batch.
+The gradient of each subbatch would be as large as the whole table, with zeros in nearly all rows.
+Sparse gradients hold only the rows that are used. They are converted to dense ones once per batch.
 """
 
 from __future__ import annotations
@@ -10,25 +10,23 @@ import torch
 
 
 class SparseGradients:
-    """Lets the embedding tables of a model have sparse gradients between a batch and its end."""
+    """Gives the embedding tables of a model sparse gradients until the end of a batch."""
 
     def __init__(self, model: torch.nn.Module) -> None:
-        """Turn them on.
+        """Turn sparse gradients on.
 
         model (torch.nn.Module): The model; changed.
         """
-
         self._tables = []
         for module in model.modules():
             if type(module) is torch.nn.Embedding:
                 module.sparse = True
                 self._tables.append(module.weight)
-        # Kept from batch to batch: clearing memory is several times as fast as getting it anew.
+        # Stored from batch to batch: clearing memory is several times as fast as allocating it.
         self._dense: list[torch.Tensor | None] = [None] * len(self._tables)
 
     def make_dense(self) -> None:
-        """Turn sparse gradients into what optimizers and users expect."""
-
+        """Convert the sparse gradients to dense ones, which optimizers expect."""
         for i, weights in enumerate(self._tables):
             if weights.grad is None or not weights.grad.is_sparse:
                 continue
