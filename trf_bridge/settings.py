@@ -19,6 +19,10 @@ from . import errors
 # Docs -> the Spans of each.
 SpansFunction: TypeAlias = Callable[[Sequence[Any]], Iterable[Iterable[Any]]]
 
+# Options for inputs that are longer than the maximum.
+OVERFLOW = ("truncate", "window")
+WINDOW_ROWS = ("most_context", "mean")
+
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 
@@ -93,8 +97,8 @@ class WordpiecerSettings(CheckpointSettings):
         RAISES (ValueError, TypeError): TB008, TB009, TB037.
         """
         check_sentences(self.sentences)
-        check_choice("overflow", self.overflow, ("truncate", "window"))
-        check_choice("window_rows", self.window_rows, ("most_context", "mean"))
+        check_choice("overflow", self.overflow, OVERFLOW)
+        check_choice("window_rows", self.window_rows, WINDOW_ROWS)
         check_whole_number(
             "stride", self.stride, 0, "It is the number of wordpieces that windows share."
         )

@@ -15,15 +15,15 @@ class Runs(NamedTuple):
 
     rows (int32, (n_run,)): Rows of the Doc's wordpieces, window after window.
     lengths (int32, (n_inputs,)): How many of them each window has.
-    texts (int32, (n_inputs, 2)): Characters of `doc.text` that each window was cut from: its whole
-        sentence.
+    text_spans (int32, (n_inputs, 2)): Characters of `doc.text` that each window was cut from: its
+        whole sentence.
     mean (bool): Whether a row is the mean over all windows that read it, and not that of the
         window whose own it is.
     """
 
     rows: Array
     lengths: Array
-    texts: Array
+    text_spans: Array
     mean: bool = False
 
 

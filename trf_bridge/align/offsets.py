@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy
 
 from .._align import count_links, fill_links, overlap, trim_spans
+from ..arrays import concatenate
 from ..types import Array, Wordpieces
 from .segments import find_segments, overlap_segments
 
@@ -79,12 +80,12 @@ def align(
     n_tokens = numpy.asarray([len(spans) for spans in token_spans], dtype="int32")
     n_pieces = numpy.asarray([len(pieces) for pieces in wordpieces], dtype="int32")
     n_inputs = numpy.asarray([len(pieces.lengths) for pieces in wordpieces], dtype="int32")
-    tokens = _concatenate(token_spans, (0, 2))
-    offsets = _concatenate([pieces.offsets for pieces in wordpieces], (0, 2))
-    lengths = _concatenate([pieces.lengths for pieces in wordpieces], (0,))
-    spans = _concatenate([pieces.spans for pieces in wordpieces], (0, 2))
-    sources = _concatenate([_sources(pieces) for pieces in wordpieces], (0, 2))
-    boundary = _concatenate([pieces.boundary for pieces in wordpieces], (0,), "bool")
+    tokens = concatenate(token_spans, (0, 2))
+    offsets = concatenate([pieces.offsets for pieces in wordpieces], (0, 2))
+    lengths = concatenate([pieces.lengths for pieces in wordpieces], (0,))
+    spans = concatenate([pieces.spans for pieces in wordpieces], (0, 2))
+    sources = concatenate([_sources(pieces) for pieces in wordpieces], (0, 2))
+    boundary = concatenate([pieces.boundary for pieces in wordpieces], (0,), "bool")
     token_ends = numpy.cumsum(n_tokens, dtype="int32")
     bounds = numpy.stack([token_ends - n_tokens, token_ends], axis=1)
 
@@ -122,7 +123,7 @@ def _links_of_ranges(ranges: Array, owners: Array, n_tokens: Array, n_pieces: Ar
 
 def _sources(pieces: Wordpieces) -> Array:
     """The characters that each input was cut from: of a window, those of the whole sentence."""
-    return pieces.spans if pieces.runs is None else pieces.runs.texts
+    return pieces.spans if pieces.runs is None else pieces.runs.text_spans
 
 
 def _links(ranges: Array, n_tokens: Array, n_pieces: Array) -> Alignment:
@@ -135,14 +136,6 @@ def _links(ranges: Array, n_tokens: Array, n_pieces: Array) -> Alignment:
     first_row = numpy.repeat(numpy.cumsum(n_pieces, dtype="int32") - n_pieces, n_pieces)
     fill_links(ranges, first_row, cursors, rows, shares)
     return Alignment(rows=rows, lengths=lengths, weights=share_weights(shares), n_tokens=n_tokens)
-
-
-def _concatenate(
-    arrays: Sequence[Array], empty_shape: tuple[int, ...], dtype: str = "int32"
-) -> Array:
-    if not arrays:
-        return numpy.empty(empty_shape, dtype=dtype)
-    return numpy.ascontiguousarray(numpy.concatenate(arrays), dtype=dtype)
 
 
 def attach_boundary(ranges: Array, covered: Array, lengths: Array, boundary: Array) -> None:

@@ -74,7 +74,7 @@ def group_windows(wordpieces: Wordpieces) -> list[range]:
     n_inputs = len(wordpieces.lengths)
     if wordpieces.runs is None:
         return [range(i, i + 1) for i in range(n_inputs)]
-    texts = wordpieces.runs.texts.tolist()
+    texts = wordpieces.runs.text_spans.tolist()
     starts = [i for i in range(n_inputs) if not i or texts[i] != texts[i - 1]]
     return [range(*pair) for pair in zip(starts, [*starts[1:], n_inputs], strict=True)]
 

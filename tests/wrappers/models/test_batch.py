@@ -150,7 +150,7 @@ def test_windows_read_their_neighbours_and_answer_for_themselves():
     runs = Runs(
         rows=numpy.asarray([0, 1, 2, 3, 2, 3, 4, 5], dtype="int32"),
         lengths=numpy.asarray([4, 4], dtype="int32"),
-        texts=numpy.zeros((2, 2), dtype="int32"),
+        text_spans=numpy.zeros((2, 2), dtype="int32"),
     )
     windowed = replace(doc, runs=runs)
     batch = make_batch([*make_docs([[2]]), windowed])
@@ -171,7 +171,7 @@ def test_rows_of_windows_that_are_means_and_their_transpose():
     runs = Runs(
         rows=numpy.asarray([0, 1, 2, 3, 2, 3, 4, 5], dtype="int32"),
         lengths=numpy.asarray([4, 4], dtype="int32"),
-        texts=numpy.zeros((2, 2), dtype="int32"),
+        text_spans=numpy.zeros((2, 2), dtype="int32"),
         mean=True,
     )
     docs = [plain, replace(windowed, runs=runs)]
