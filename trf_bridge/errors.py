@@ -44,8 +44,8 @@ TB010 = (
     "its checkpoint, or load a saved pipeline."
 )
 TB011 = (
-    "[TB011] A Doc of {n_tokens} tokens has no wordpieces. Add the component trf_wordpiecer before "
-    "'{name}', and don't disable it."
+    "[TB011] {component} received a Doc of {n_tokens} tokens without wordpieces. Add "
+    "trf_wordpiecer to the pipeline before it, and don't disable it."
 )
 TB012 = (
     "[TB012] precision = '{precision}' needs {needs}, and the weights are on {device}. Use 'fp32' "
@@ -77,13 +77,13 @@ TB019 = (
     "Give a smaller number, or 'all'."
 )
 TB020 = (
-    "[TB020] '{name}' listens to the transformer, and there is none before it. Add trf_wordpiecer "
-    "and trf_tok2vec to the pipeline in front of '{name}'{upstream}."
+    "[TB020] {component} listens to a transformer, and the pipeline has none before it. Add "
+    "trf_wordpiecer and trf_tok2vec{upstream} before it."
 )
 TB021 = (
-    "[TB021] A Doc of {n_tokens} tokens reached '{name}' with {found}, and not with rows of the "
-    "transformer. Put trf_tok2vec in front of '{name}', don't disable it, and if it is frozen in "
-    "training, list it under annotating_components."
+    "[TB021] {component} received a Doc of {n_tokens} tokens with {found} instead of the "
+    "transformer's output. Put trf_tok2vec before it in the pipeline, don't disable it, and if it "
+    "is frozen in training, list it under annotating_components."
 )
 TB022 = (
     "[TB022] '{name}' needs the {output}, and the checkpoint '{trf_name}' has none. Choose another "
@@ -95,9 +95,10 @@ TB023 = (
     "it."
 )
 TB024 = (
-    "[TB024] The gradient of this Doc was already used: something looked at the weights of "
-    "'{name}' before every component had added to doc._.trf_d_{output}. Don't read its model, and "
-    "don't call its predict, within an update."
+    "[TB024] The gradient of this Doc has been sent back to the transformer already, so what is "
+    "added to doc._.trf_d_{output} now would be lost. Within an update, don't read the "
+    "transformer's model, call its predict or settle it before every component has added its "
+    "gradient."
 )
 TB025 = "[TB025] {field} must be a number from {least} to {most}, and it is {got}."
 TB026 = (
@@ -225,6 +226,11 @@ TB105 = (
 TB106 = "[TB106] The separator of {n_docs} Docs {problem}. {advice}"
 TB107 = "[TB107] precision = 'auto' is {choice}: {reason}."
 TB108 = (
-    "[TB108] freeze = 0 is deprecated and will be removed in version 1.0. Use freeze = 'embeddings' "
-    "to freeze the embeddings alone."
+    "[TB108] freeze = 0 is deprecated and will be removed in version 1.0. Use freeze = "
+    "'embeddings' to freeze the embeddings alone."
+)
+TB109 = (
+    "[TB109] '{component}' sets sentence boundaries before '{name}', and training does not run it: "
+    "the transformer would be trained on other sentences than it predicts on. List '{component}' "
+    "under annotating_components in the [training] section of the config."
 )

@@ -8,7 +8,7 @@ import pytest
 import spacy
 from spacy.training import Example
 
-from trf_bridge.pipes.cutting import cut_docs
+from trf_bridge.pipes.tokenizing import tokenize_docs
 from trf_bridge.pipes.doc.records import get_wordpieces
 
 TEXT = "Apple pie is delicious. Is it? Yes."

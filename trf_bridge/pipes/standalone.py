@@ -1,4 +1,4 @@
-"""A head's own copy of the transformer, in the place where its listener was."""
+"""A head's own transformer, in place of its listener."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..settings import TransformerSettings, takes_settings
 from ..types import Activations, Array
 from ..wrappers.models.layer import TransformerModel
 from .doc.records import get_wordpieces, token_spans
-from .heads.listener import being_initialized
+from .heads.sample import SampledLayer
 
 InT = Sequence[Doc]
 
@@ -45,10 +45,10 @@ def wrap_transformer(
     """Build the layer around a transformer.
 
     transformer (Model): Wordpieces of each Doc -> Activations.
-    grad_factor (float): What to multiply the gradient by.
+    grad_factor (float): Factor of the gradient.
     RETURNS (Model): Sequence of Doc -> list of float32, each (n_tokens, width).
     """
-    return Model(
+    return SampledLayer(
         "trf-tok2vec",
         forward,
         init=init,
@@ -61,11 +61,11 @@ def wrap_transformer(
 def replace_listener(
     model: Model[Any, list[Activations]], listener: Model[Any, Any], tok2vec: Any
 ) -> Model[InT, list[Array]]:
-    """Make what `nlp.replace_listeners` puts in the place of a listener.
+    """Build the layer that replaces a listener; called by `nlp.replace_listeners`.
 
     model (Model): A copy of the shared transformer.
     listener (Model): The listener.
-    tok2vec (TrfTok2Vec): The component that it listened to.
+    tok2vec (TrfTok2Vec): The component that it listens to.
     RETURNS (Model): The layer.
     """
     return wrap_transformer(model, listener.attrs.get("grad_factor", 1.0))
@@ -74,7 +74,7 @@ def replace_listener(
 def replace_listener_cfg(
     tok2vec_config: dict[str, Any], listener_config: dict[str, Any]
 ) -> dict[str, Any]:
-    """Make the config of what `nlp.replace_listeners` puts in the place of a listener.
+    """Build the config of the layer that replaces a listener; called by `nlp.replace_listeners`.
 
     tok2vec_config (dict): Config of the shared transformer's model.
     listener_config (dict): Config of the listener.
@@ -97,15 +97,18 @@ def forward(
         adds to the gradients of the weights. It returns an empty list.
     RAISES (ValueError): TB011.
     """
+    assert isinstance(model, SampledLayer)
+    model.check_sample(docs, is_train)
     transformer = model.layers[0]
     wordpieces = []
     for doc in docs:
-        found = get_wordpieces(doc)
-        if found is None and being_initialized():
+        pieces = get_wordpieces(doc)
+        if pieces is None and model.is_sample(doc):
             return [model.ops.alloc2f(len(doc), model.get_dim("nO")) for doc in docs], _no_gradient
-        if found is None:
-            raise ValueError(errors.TB011.format(n_tokens=len(doc), name=model.name))
-        wordpieces.append(found)
+        if pieces is None:
+            component = "A component with a transformer of its own"
+            raise ValueError(errors.TB011.format(component=component, n_tokens=len(doc)))
+        wordpieces.append(pieces)
     activations, backprop_transformer = transformer(wordpieces, is_train)
     alignment = align([doc.text for doc in docs], [token_spans(doc) for doc in docs], wordpieces)
     hidden = [activation.last_hidden_state for activation in activations]
@@ -121,7 +124,12 @@ def forward(
 
 
 def init(model: Model[InT, list[Array]], X: InT | None = None, Y: Any = None) -> None:
-    """Load the weights, unless there are weights already."""
+    """Load the weights, unless they are loaded already.
+
+    X (sequence of Doc): The sample.
+    """
+    assert isinstance(model, SampledLayer)
+    model.start_sample(X)
     transformer = model.layers[0]
     transformer.initialize()
     model.set_dim("nO", transformer.get_dim("nO"), force=True)

@@ -18,7 +18,7 @@ from thinc.api import Config, Model
 from .. import errors
 from ..wrappers.models.layer import get_shim
 from .heads.listener import Listener
-from .heads.sentence_vectors import ClassVectors, PoolerVectors
+from .heads.sentence_vectors import CLASS, POOLER, SentenceVectors
 from .streams import annotate_stream
 from .tok2vec import TrfTok2Vec
 from .wordpiecer import TrfWordpiecer
@@ -73,7 +73,7 @@ def make_trf_textcat(
     check_outputs(nlp, model, name)
     vectors = model.get_ref("vectors") if model.has_ref("vectors") else None
     if isinstance(vectors, Listener):
-        vectors.component = name  # for messages, should there be no transformer to connect to
+        vectors.component = name  # for errors, if there is no transformer to connect to
     if model.attrs["multi_label"]:
         return TrfMultiLabelTextCategorizer(
             nlp.vocab, model, name, threshold=threshold, scorer=scorer
@@ -209,13 +209,14 @@ def check_outputs(nlp: Language | None, model: Model[Any, Any], name: str) -> No
     RAISES (ValueError): TB022.
     """
     vectors = model.get_ref("vectors") if model.has_ref("vectors") else None
+    pooling = vectors.pooling if isinstance(vectors, SentenceVectors) else None
     for _, component in nlp.components if nlp is not None else []:
         missing = None
-        if isinstance(vectors, PoolerVectors) and isinstance(component, TrfTok2Vec):
+        if pooling == POOLER and isinstance(component, TrfTok2Vec):
             traits = get_shim(component.model).traits
             missing = "pooler output" if traits is not None and not traits.pooler_width else None
             trf_name = component.model.attrs["trf_name"]
-        if isinstance(vectors, ClassVectors) and isinstance(component, TrfWordpiecer):
+        if pooling == CLASS and isinstance(component, TrfWordpiecer):
             has_class = not component.loaded or component.tokenizer.class_id is not None
             missing = None if has_class else "vector of a class token"
             trf_name = component.trf_name

@@ -22,13 +22,10 @@ from ..wrappers.engine import Engine
 from ..wrappers.files import FORMAT, check_format, read_json
 from ..wrappers.models.generations import check_origin, describe_origin
 from ..wrappers.models.layer import get_shim, get_traits, sync_dims
-from ..wrappers.traits import Traits
 from .doc.attributes import install_extensions
 from .doc.hooks import install_hooks
 from .doc.records import (
-    drop_gradients,
     get_alignment,
-    get_gradient,
     get_outputs,
     get_wordpieces,
     set_alignment,
@@ -36,7 +33,7 @@ from .doc.records import (
     token_spans,
 )
 from .heads.listener import Listener
-from .heads.pending import EarlyStep, PendingBatch
+from .heads.pending import EarlyStep, PendingBatch, PendingSlot
 from .heads.upstream import Upstream
 from .standalone import replace_listener, replace_listener_cfg
 from .storage import replacing
@@ -70,7 +67,7 @@ DEFAULT_MODEL = {
 def make_trf_tok2vec(
     nlp: Language, name: str, model: Model[Sequence[Wordpieces], list[Activations]]
 ) -> TrfTok2Vec:
-    """Make the component for a pipeline.
+    """Create the component for a pipeline.
 
     nlp (Language): The pipeline.
     name (str): Name of the component.
@@ -81,21 +78,17 @@ def make_trf_tok2vec(
 
 
 class TrfTok2Vec(Upstream, TrainablePipe):
-    """Runs the transformer over the wordpieces of a Doc, and sets its outputs and `doc.tensor`."""
+    """Runs the transformer over the wordpieces of Docs, and stores its outputs and `doc.tensor`."""
 
-    def __init__(
-        self,
-        vocab: Vocab,
-        model: TransformerLayer,
-        name: str = "trf_tok2vec",
-    ) -> None:
-        """Make the component.
+    def __init__(self, vocab: Vocab, model: TransformerLayer, name: str = "trf_tok2vec") -> None:
+        """Create the component.
 
         vocab (Vocab): The vocab of the pipeline.
         model (Model): Wordpieces of each Doc -> Activations.
         name (str): Name of the component.
         """
-        self._pending: PendingBatch | None = None
+        self._slot = PendingSlot()
+        self._norm = 0.0
         self._silent_batches = 0
         self._warned = False
         self.vocab = vocab
@@ -109,14 +102,15 @@ class TrfTok2Vec(Upstream, TrainablePipe):
 
     @property
     def model(self) -> TransformerLayer:
-        """The layer, with the gradient of every batch so far in its weights.
+        """Return the layer, with the gradient of every batch so far in its weights.
 
         RETURNS (Model): Wordpieces of each Doc -> Activations.
         """
-        # spaCy's loops also look between the update of the transformer and that of its heads. As
-        # long as no head has added anything, there is nothing that the weights could lack.
-        if self._pending is not None and (self._pending.step or self._pending.has_gradient()):
-            self._settle()
+        # spaCy's loops also read it between the update of the transformer and that of its heads. As
+        # long as no head has added a gradient, the weights lack nothing.
+        pending = self._slot.batch
+        if pending is not None and (pending.step or pending.has_gradient()):
+            self.settle()
         return self._layer
 
     @model.setter
@@ -124,22 +118,32 @@ class TrfTok2Vec(Upstream, TrainablePipe):
         TrainablePipe.model.__set__(self, model)
 
     @property
-    def _layer(self) -> TransformerLayer:
-        layer: TransformerLayer = TrainablePipe.model.__get__(self)
-        return layer
+    def engine(self) -> Engine:
+        """Return what runs the model. Its `name` and `reason` describe the choice.
 
-    def _settle(self) -> None:
-        """Carry out the pending batch: send its gradient back, and make the step it waits for."""
-        pending, self._pending = self._pending, None
-        self.hand_out(None)
+        RETURNS (Engine): The engine.
+        RAISES (ValueError): TB010 if the weights are not loaded.
+        """
+        return get_shim(self._layer).engine
+
+    def settle(self) -> None:
+        """Carry out the pending batch: send its gradient back, and make the step that waits for it.
+
+        Every observation of the weights through this component settles first, so it is only needed
+        before the weights are read in another way. Without a pending batch it does nothing.
+
+        RAISES (ValueError): TB023.
+        """
+        pending, self._slot.batch = self._slot.batch, None
         if pending is None:
             return
-        if pending.carry_out():
+        self._norm = pending.carry_out()
+        if self._norm:
             self._silent_batches, self._warned = 0, False
         elif pending.has_wordpieces():
             self._silent_batches += 1
-            # The output layers of many heads start as zeros, and so does the gradient below them.
-            # That is no reason for a warning, unless it goes on.
+            # The output layers of many heads start as zeros, and so does the gradient below them:
+            # only further batches without a gradient are worth a warning.
             patience = 1 if pending.contributors else 0
             if self._silent_batches > patience and not self._warned:
                 pending.warn_of_silence(self.listening_components)
@@ -148,29 +152,16 @@ class TrfTok2Vec(Upstream, TrainablePipe):
             pending.step.run(self._layer.finish_update)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        # A copy has no graph, so it is made of the weights that the pending batch leads to.
-        self._settle()
+        # A copy has no graph, so it is made from the weights that the pending batch leads to.
+        self.settle()
         return super().__reduce_ex__(protocol)
 
-    def traits(self) -> Traits | None:
-        """RETURNS (Traits): What the transformer gives; None while it has no weights."""
-        return get_shim(self._layer).traits
-
-    @property
-    def engine(self) -> Engine:
-        """Return what runs the model: its name, and the reason for the choice.
-
-        RETURNS (Engine): The engine.
-        RAISES (ValueError): TB010 if the weights are not loaded.
-        """
-        return get_shim(self._layer).engine
-
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Run the transformer over a stream of Docs, in batches that are small where Docs are long.
+        """Run the transformer over a stream of Docs. Batches are smaller where Docs are long.
 
         stream (iterable of Doc): Docs with wordpieces; changed.
-        batch_size (int): The most Docs to take at once.
-        YIELDS (Doc): The same, in order.
+        batch_size (int): The maximum number of Docs in a batch.
+        YIELDS (Doc): The same Docs, in order.
         """
         # A subbatch has at least about as many wordpieces as there are tokens.
         max_tokens = max(MAX_TOKENS, self._layer.attrs["words_per_batch"])
@@ -181,23 +172,20 @@ class TrfTok2Vec(Upstream, TrainablePipe):
 
         docs (iterable of Doc): Docs with wordpieces.
         RETURNS (tuple of four lists, each (n_docs,)): The activations; the token rows, each
-            (n_tokens, width); the alignments; the token offsets that they were made for.
+            (n_tokens, width); the alignments; the token offsets that they were computed for.
         RAISES (ValueError): TB010, TB011, TB015.
         """
         docs = list(docs)
-        if docs and self._pending is not None and self._pending.holds(docs):
-            # An annotating component is asked to predict the Docs that it was just updated on, and
-            # they carry its output already.
-            return self._read(docs)
-        self._settle()
+        pending = self._slot.batch
+        if docs and pending is not None and pending.holds(docs):
+            # An annotating component predicts the Docs that it was just updated on, and they have
+            # its output already.
+            return _read_predictions(docs)
+        self.settle()
         return self._run(docs, is_train=False)[0]
 
-    def set_annotations(
-        self,
-        docs: Iterable[Doc],
-        predictions: Predictions,
-    ) -> None:
-        """Set `doc.tensor`, the extension attributes and the hooks.
+    def set_annotations(self, docs: Iterable[Doc], predictions: Predictions) -> None:
+        """Store `doc.tensor`, the extension attributes and the hooks.
 
         docs (iterable of Doc): The Docs; changed.
         predictions: What `predict` returned for them.
@@ -216,36 +204,33 @@ class TrfTok2Vec(Upstream, TrainablePipe):
         sgd: Optimizer | None = None,
         losses: dict[str, float] | None = None,
     ) -> dict[str, float]:
-        """Run the transformer over a training batch, for heads to learn from and to add to.
+        """Run the transformer over a training batch, whose output heads read and send gradients to.
 
-        The predicted Docs get what prediction would set, and `doc._.trf_d_last_hidden_state` as
-        zeros. The sum of what the components after this one add to the gradients is sent back
-        through the transformer in one pass: before the next batch, or as soon as the model is
-        looked at, saved or used.
+        The predicted Docs receive what prediction would store, and `doc._.trf_d_last_hidden_state`
+        as zeros. The sum of what the components after this one add to the gradients is sent back
+        through the transformer in one pass: before the next batch, or as soon as the model is read,
+        saved or used.
 
         examples (iterable of Example): The batch; the predicted Docs are changed.
         drop (float): Rate of the transformer's own dropout.
         sgd (Optimizer): Makes a step with the gradient of this batch.
-        losses (dict): Under the name of the component, the norm of the gradient is added to it.
+        losses (dict): The norm of the last gradient that was sent back, that of the batch before,
+            is added to it under the name of the component.
         RETURNS (dict): The losses.
         RAISES (ValueError): TB010, TB011, TB015; TB023 of the batch before.
         """
         losses = {} if losses is None else losses
-        losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, "TrfTok2Vec.update")
-        self._settle()
+        self.settle()
+        losses[self.name] = losses.get(self.name, 0.0) + self._norm
         docs = [example.predicted for example in examples]
         trainable = get_shim(self._layer).trainable
         set_dropout_rate(self._layer, drop)
         predictions, backprop = self._run(docs, is_train=trainable)
         self.set_annotations(docs, predictions)
         if trainable:
-            for doc in docs:
-                drop_gradients(doc)  # of an earlier update of the same Docs
-                get_gradient(doc, "last_hidden_state")
-            self._pending = PendingBatch(docs, backprop, losses, self.name)
-            self.hand_out(self._pending)
+            self._slot.batch = PendingBatch(docs, backprop, self.name)
         if sgd:
             self.finish_update(sgd)
         return losses
@@ -253,32 +238,33 @@ class TrfTok2Vec(Upstream, TrainablePipe):
     def finish_update(self, sgd: Optimizer) -> None:
         """Make a step with the gradients since the last one.
 
-        Where no component has added to the gradient of the last batch yet, the step waits for them.
+        If no component has added to the gradient of the last batch yet, the step waits for them.
 
         sgd (Optimizer): The optimizer.
         RAISES (ValueError): TB023.
         """
-        if self._pending is not None and not self._pending.has_gradient():
-            self._pending.step = EarlyStep(sgd)
+        pending = self._slot.batch
+        if pending is not None and not pending.has_gradient():
+            pending.step = EarlyStep(sgd)
             return
-        self._settle()
+        self.settle()
         self._layer.finish_update(sgd)
 
     def use_params(self, params: Any) -> Iterator[None]:
-        """Put other weights in, such as averages, until the generator is closed.
+        """Use other weights, such as averages, until the generator is closed.
 
-        params (dict): Weights by key, as thinc's optimizer keeps them.
+        params (dict): Weights by key, as thinc's optimizer stores them.
         YIELDS (None): Once.
         """
-        self._settle()
+        self.settle()
         with self._layer.use_params(params):
             yield
 
     def get_loss(self, examples: Iterable[Example], scores: Any) -> None:
-        """There is no loss of its own: the gradient comes from the components after this one."""
+        """Compute no loss: the gradient comes from the components after this one."""
 
     def add_label(self, label: str) -> int:
-        """RETURNS (int): 0; there are no labels."""
+        """Return 0: the component has no labels."""
         return 0
 
     def initialize(
@@ -287,7 +273,7 @@ class TrfTok2Vec(Upstream, TrainablePipe):
         *,
         nlp: Language | None = None,
     ) -> None:
-        """Load the weights of the checkpoint, unless there are weights already.
+        """Load the weights of the checkpoint, unless they are loaded already.
 
         get_examples (callable): Not used.
         nlp (Language): The pipeline.
@@ -295,7 +281,7 @@ class TrfTok2Vec(Upstream, TrainablePipe):
         """
         if not self.model.attrs["trf_name"] and not get_shim(self.model).loaded:
             raise ValueError(errors.TB001.format(name=self.name, field="model.trf_name"))
-        self._settle()
+        self.settle()
         self._layer.initialize()
         self.sync_listeners()
         for _, component in nlp.pipeline if nlp is not None else []:
@@ -303,10 +289,10 @@ class TrfTok2Vec(Upstream, TrainablePipe):
                 self._check_vocabulary(len(component.tokenizer.tokenizer), component.trf_name)
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Save config.json, model.safetensors and the settings that go with them.
+        """Save config.json, model.safetensors and the settings that belong to them.
 
-        path (str, Path): The folder; replaced as a whole, and only once everything is written.
-        exclude (iterable of str): Not used; there is no vocab here.
+        path (str, Path): The folder; replaced as a whole, once everything is written.
+        exclude (iterable of str): Not used; the component has no vocab.
         RAISES (ValueError): TB010.
         """
         if not get_shim(self.model).loaded:
@@ -317,7 +303,7 @@ class TrfTok2Vec(Upstream, TrainablePipe):
             get_shim(self.model).to_disk(folder)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> TrfTok2Vec:
-        """Load what `to_disk` saved.
+        """Load what `to_disk` saved. A pending batch is dropped.
 
         path (str, Path): The folder.
         exclude (iterable of str): Not used.
@@ -327,7 +313,7 @@ class TrfTok2Vec(Upstream, TrainablePipe):
         folder = Path(path)
         settings = read_json(folder / SETTINGS)
         check_format(settings.get("format"), folder / SETTINGS)
-        self._pending = None
+        self._slot.batch = None
         get_shim(self._layer).from_disk(folder)
         check_origin(get_shim(self._layer)._model, settings, folder)
         sync_dims(self._layer)
@@ -338,19 +324,19 @@ class TrfTok2Vec(Upstream, TrainablePipe):
         """Serialize the same files to bytes.
 
         exclude (iterable of str): Not used.
-        RETURNS (bytes): The files, or a note that there are none yet.
+        RETURNS (bytes): The files, or a note that the weights are not loaded.
         """
         return get_shim(self.model).to_bytes()
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> TrfTok2Vec:
-        """Load what `to_bytes` serialized.
+        """Load what `to_bytes` serialized. A pending batch is dropped.
 
         bytes_data (bytes): The serialized component.
         exclude (iterable of str): Not used.
         RETURNS (TrfTok2Vec): Itself.
         RAISES (ValueError): TB003, TB005, TB012, TB013.
         """
-        self._pending = None
+        self._slot.batch = None
         shim = get_shim(self._layer).from_bytes(bytes_data)
         if shim.loaded:
             sync_dims(self._layer)
@@ -360,6 +346,7 @@ class TrfTok2Vec(Upstream, TrainablePipe):
     def _run(
         self, docs: Sequence[Doc], *, is_train: bool
     ) -> tuple[Predictions, Callable[[Sequence[Activations]], Any]]:
+        """Run the transformer and align its output; also return the way back through the model."""
         wordpieces = self._wordpieces(docs)
         activations, backprop = self._layer(wordpieces, is_train=is_train)
         spans = [token_spans(doc) for doc in docs]
@@ -370,19 +357,15 @@ class TrfTok2Vec(Upstream, TrainablePipe):
             activations = [activation.copy() for activation in activations]
         return (activations, tensors, alignment.split(), spans), backprop
 
-    def _read(self, docs: Sequence[Doc]) -> Predictions:
-        outputs = [get_outputs(doc) or Activations(None) for doc in docs]
-        alignments = [alignment for doc in docs if (alignment := get_alignment(doc)) is not None]
-        return outputs, [doc.tensor for doc in docs], alignments, [token_spans(d) for d in docs]
-
     def _wordpieces(self, docs: Sequence[Doc]) -> list[Wordpieces]:
-        found = []
+        wordpieces = []
         for doc in docs:
-            wordpieces = get_wordpieces(doc)
-            if wordpieces is None:
-                raise ValueError(errors.TB011.format(n_tokens=len(doc), name=self.name))
-            found.append(wordpieces)
-        return found
+            pieces = get_wordpieces(doc)
+            if pieces is None:
+                message = errors.TB011.format(component=f"'{self.name}'", n_tokens=len(doc))
+                raise ValueError(message)
+            wordpieces.append(pieces)
+        return wordpieces
 
     def _check_vocabulary(self, n_vocab: int, tokenizer_name: str) -> None:
         n_rows = get_traits(self.model).n_rows
@@ -394,3 +377,10 @@ class TrfTok2Vec(Upstream, TrainablePipe):
                 n_rows=n_rows,
             )
             raise ValueError(message)
+
+
+def _read_predictions(docs: Sequence[Doc]) -> Predictions:
+    """Return the predictions that are stored on Docs."""
+    outputs = [get_outputs(doc) or Activations(None) for doc in docs]
+    alignments = [alignment for doc in docs if (alignment := get_alignment(doc)) is not None]
+    return outputs, [doc.tensor for doc in docs], alignments, [token_spans(doc) for doc in docs]

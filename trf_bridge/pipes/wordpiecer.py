@@ -1,7 +1,8 @@
-"""The component that cuts Docs into the wordpieces of a model."""
+"""The component that splits Docs into the wordpieces of a model."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 
 from .. import errors
+from ..settings import WordpiecerSettings, defaults_of, takes_settings
 from ..types import Wordpieces
 from ..wrappers.configs import load_config, max_length
 from ..wrappers.files import (
@@ -25,14 +27,15 @@ from ..wrappers.files import (
     save_files,
 )
 from ..wrappers.tokenizers.loading import load_saved_tokenizer, load_tokenizer
-from ..wrappers.tokenizers.tokenizer import WordpieceTokenizer, validate_overflow
+from ..wrappers.tokenizers.tokenizer import WordpieceTokenizer
 from .doc.attributes import install_extensions
-from .doc.inputs import SpansFunction, input_spans, validate_length, validate_sentences
-from .doc.pairs import cut_docs_and_pairs, find_pairs, validate_separator
+from .doc.inputs import find_inputs
+from .doc.pairs import copy_separators
 from .doc.records import set_wordpieces
-from .doc.sentences import prediction_docs, updating_examples
+from .doc.sentences import has_default_rules
 from .storage import replacing
 from .streams import annotate_stream
+from .tokenizing import tokenize_docs
 
 SETTINGS = "wordpiecer.json"
 TOKENIZER = "tokenizer"
@@ -41,127 +44,55 @@ TOKENIZER = "tokenizer"
 @Language.factory(
     "trf_wordpiecer",
     assigns=["doc._.trf_word_pieces", "doc._.trf_word_pieces_", "doc._.trf_alignment"],
-    default_config={
-        "trf_name": "",
-        "revision": None,
-        "sentences": "sents",
-        "max_length": None,
-        "overflow": "truncate",
-        "stride": 128,
-        "window_rows": "most_context",
-        "split_special_tokens": False,
-        "separator": None,
-        "trust_remote_code": False,
-    },
+    default_config=defaults_of(WordpiecerSettings),
 )
-def make_trf_wordpiecer(
-    nlp: Language,
-    name: str,
-    trf_name: str,
-    revision: str | None,
-    sentences: str | SpansFunction,
-    max_length: int | None,
-    overflow: str,
-    stride: int,
-    window_rows: str,
-    split_special_tokens: bool,
-    separator: str | None,
-    trust_remote_code: bool,
-) -> TrfWordpiecer:
-    """Make the component for a pipeline.
+@takes_settings(WordpiecerSettings)
+def make_trf_wordpiecer(nlp: Language, name: str, **settings: Any) -> TrfWordpiecer:
+    """Create the component for a pipeline.
 
     nlp (Language): The pipeline.
     name (str): Name of the component.
-    trf_name (str): A folder, or a name on the Hugging Face hub; "" for that of the pipeline's
-        trf_tok2vec. Looked up once, by `nlp.initialize`.
-    revision (str): Branch, tag or commit on the hub; None for the main branch.
-    sentences (str, callable): What the model reads at once: the "sents" of a Doc, the whole "doc",
-        or what a function says that takes Docs and returns the Spans of each.
-    max_length (int): The most wordpieces of an input, boundary pieces included; at most the model's
-        own maximum, which None stands for. Of a model that has none it is 4096.
-    overflow (str): What becomes of an input past that length: "truncate" cuts it, "window" reads it
-        in overlapping windows.
-    stride (int): Wordpieces that neighbouring windows share; at most half a window.
-    window_rows (str): What a wordpiece that several windows read gets: the rows of the window in
-        which it has "most_context", or their "mean".
-    split_special_tokens (bool): Whether a special token that is written out in a text, such as
-        "[SEP]", is cut like any other text. False: it stands for itself, as in a plain call of the
-        Hugging Face tokenizer. In both cases it is part of the text and belongs to the tokens that
-        it overlaps; only what the tokenizer adds to a text is a boundary piece.
-    separator (str): Text of the token that parts a Doc into a pair of texts, such as "|||"; None
-        for none. A Doc's own `doc._.trf_separator` goes before.
-    trust_remote_code (bool): Run code that the checkpoint brings with it.
+    **settings: Fields of `WordpiecerSettings`.
     RETURNS (TrfWordpiecer): The component.
     RAISES (ValueError, TypeError): TB008, TB009, TB037.
     """
-    return TrfWordpiecer(
-        nlp.vocab,
-        name,
-        trf_name=trf_name,
-        revision=revision,
-        sentences=sentences,
-        max_length=max_length,
-        overflow=overflow,
-        stride=stride,
-        window_rows=window_rows,
-        split_special_tokens=split_special_tokens,
-        separator=separator,
-        trust_remote_code=trust_remote_code,
-    )
+    return TrfWordpiecer(nlp.vocab, name, **settings)
 
 
 class TrfWordpiecer(Pipe):
-    """Cuts each sentence of a Doc into wordpieces, with the tokenizer of the checkpoint."""
+    """Splits each sentence of a Doc into wordpieces, with the tokenizer of the checkpoint."""
 
-    def __init__(
-        self,
-        vocab: Vocab,
-        name: str = "trf_wordpiecer",
-        *,
-        trf_name: str = "",
-        revision: str | None = None,
-        sentences: str | SpansFunction = "sents",
-        max_length: int | None = None,
-        overflow: str = "truncate",
-        stride: int = 128,
-        window_rows: str = "most_context",
-        split_special_tokens: bool = False,
-        separator: str | None = None,
-        trust_remote_code: bool = False,
-    ) -> None:
-        """Make the component; see `make_trf_wordpiecer` for the options.
+    def __init__(self, vocab: Vocab, name: str = "trf_wordpiecer", **settings: Any) -> None:
+        """Create the component.
 
+        vocab (Vocab): The vocab of the pipeline.
+        name (str): Name of the component.
+        **settings: Fields of `WordpiecerSettings`.
         RAISES (ValueError, TypeError): TB008, TB009, TB037.
         """
-        validate_sentences(sentences)
-        validate_overflow(overflow, window_rows)
-        shared = "It is the number of wordpieces that neighbouring windows share."
-        validate_length("stride", stride, shared, least=0)
-        if max_length is not None:
-            validate_length("max_length", max_length, "null stands for the model's own maximum.")
-        validate_separator(separator)
         self.vocab = vocab
         self.name = name
-        self.trf_name = trf_name
-        self.revision = revision
-        self.sentences = sentences
-        self.max_length = max_length
-        self.overflow = overflow
-        self.stride = stride
-        self.window_rows = window_rows
-        self.split_special_tokens = split_special_tokens
-        self.separator = separator
-        self.trust_remote_code = trust_remote_code
+        checked = WordpiecerSettings(**settings)
+        self.trf_name = checked.trf_name
+        self.revision = checked.revision
+        self.trust_remote_code = checked.trust_remote_code
+        self.sentences = checked.sentences
+        self.max_length = checked.max_length
+        self.overflow = checked.overflow
+        self.stride = checked.stride
+        self.window_rows = checked.window_rows
+        self.split_special_tokens = checked.split_special_tokens
+        self.separator = checked.separator
         self._tokenizer: WordpieceTokenizer | None = None
         self._model_limit: int | None = None
         install_extensions()
 
     @property
     def tokenizer(self) -> WordpieceTokenizer:
-        """The tokenizer of the checkpoint.
+        """Return the tokenizer of the checkpoint.
 
         RETURNS (WordpieceTokenizer): The tokenizer.
-        RAISES (ValueError): TB010 while it has not been loaded.
+        RAISES (ValueError): TB010 if it is not loaded.
         """
         if self._tokenizer is None:
             raise ValueError(errors.TB010.format(name=self.name, what="tokenizer"))
@@ -169,14 +100,14 @@ class TrfWordpiecer(Pipe):
 
     @property
     def loaded(self) -> bool:
-        """RETURNS (bool): Whether there is a tokenizer."""
+        """Return whether the tokenizer is loaded."""
         return self._tokenizer is not None
 
     def __call__(self, doc: Doc) -> Doc:
-        """Cut one Doc into wordpieces.
+        """Split one Doc into wordpieces.
 
         doc (Doc): The Doc; changed.
-        RETURNS (Doc): The same.
+        RETURNS (Doc): The same Doc.
         RAISES (ValueError): TB010.
         """
         try:
@@ -186,27 +117,27 @@ class TrfWordpiecer(Pipe):
         return doc
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Cut a stream of Docs into wordpieces, in batches that are small where Docs are long.
+        """Split a stream of Docs into wordpieces. Batches are smaller where Docs are long.
 
         stream (iterable of Doc): The Docs; changed.
-        batch_size (int): The most Docs to take at once.
-        YIELDS (Doc): The same, in order.
+        batch_size (int): The maximum number of Docs in a batch.
+        YIELDS (Doc): The same Docs, in order.
         """
         return annotate_stream(self, stream, batch_size)
 
     def predict(self, docs: Sequence[Doc]) -> list[Wordpieces]:
-        """Cut Docs into wordpieces without changing them.
+        """Split Docs into wordpieces without changing them.
 
         docs (sequence of Doc, (n_docs,)): The Docs.
         RETURNS (list of Wordpieces, (n_docs,)): The wordpieces of each.
         RAISES (ValueError, TypeError): TB009, TB010, TB032, TB037; TB035, TB036 for what a function
             in `sentences` returned.
-        WARNS: TB101, once, where something is cut off; TB105 where something is left out; TB106 for
-            separators that are not what they seem; TB104, once, where the place of a wordpiece in
-            the text is in doubt.
+        WARNS: TB101, once, if an input is truncated; TB104, once, if the place of a wordpiece in
+            the text is in doubt; TB105 if a function in `sentences` left out tokens; TB106 for
+            separators that separate nothing.
         """
-        # As an annotating component: what its own update would see, and prediction will.
-        return self._cut(docs, updating_examples(docs, self))
+        inputs = find_inputs(docs, self.sentences, self.separator, self.name)
+        return tokenize_docs(self.tokenizer, inputs)
 
     def set_annotations(self, docs: Iterable[Doc], wordpieces: Iterable[Wordpieces]) -> None:
         """Store the wordpieces on the Docs.
@@ -225,19 +156,21 @@ class TrfWordpiecer(Pipe):
         sgd: Any = None,
         losses: dict[str, float] | None = None,
     ) -> dict[str, float]:
-        """Cut the predicted Docs of a training batch into the wordpieces that prediction would see.
+        """Split the predicted Docs of a training batch into the wordpieces that prediction sees.
 
-        There is nothing to learn here; this is why the component needs no place among the
-        annotating components of a training config.
+        The component learns nothing, so it needs no place among the annotating components of a
+        training config.
 
-        examples (iterable of Example): The batch; the predicted Docs are changed.
+        examples (iterable of Example): The batch; the predicted Docs are changed. A separator that
+            is set on a reference alone is copied to its predicted Doc.
         drop, sgd: Not used.
-        losses (dict): Returned as it is.
+        losses (dict): Returned unchanged.
         RETURNS (dict): The losses.
         """
         examples = list(examples)
+        copy_separators(examples, self.separator)
         docs = [example.predicted for example in examples]
-        self.set_annotations(docs, self._cut(docs, examples))
+        self.set_annotations(docs, self.predict(docs))
         return {} if losses is None else losses
 
     def initialize(
@@ -246,34 +179,37 @@ class TrfWordpiecer(Pipe):
         *,
         nlp: Language | None = None,
     ) -> None:
-        """Load the tokenizer of the checkpoint, unless there is one already.
+        """Load the tokenizer of the checkpoint, unless it is loaded already.
 
         get_examples (callable): Not used.
         nlp (Language): The pipeline.
         RAISES (ValueError): TB001, TB002, TB004, TB016, TB033.
+        WARNS: TB109 if training would see other sentences than prediction.
         """
+        if nlp is not None:
+            self._check_sentences(nlp)
         if self._tokenizer is not None:
             return
         trf_name, revision = self.trf_name, self.revision
         if not trf_name:
-            trf_name, revision = _named_by_others(nlp)
+            trf_name, revision = _checkpoint_of_others(nlp)
         if not trf_name:
             raise ValueError(errors.TB001.format(name=self.name, field="trf_name"))
         trust = self.trust_remote_code
         config = load_config(trf_name, revision=revision, trust_remote_code=trust)
         tokenizer = load_tokenizer(trf_name, revision=revision, trust_remote_code=trust)
-        limit = max_length(config, tokenizer, trust_remote_code=self.trust_remote_code)
+        limit = max_length(config, tokenizer, trust_remote_code=trust)
         self._set_tokenizer(tokenizer, limit)
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Save the tokenizer's own files and the settings that go with them.
+        """Save the tokenizer's own files and the settings that belong to them.
 
-        path (str, Path): The folder; replaced as a whole, and only once everything is written.
-        exclude (iterable of str): Not used; there is no vocab here.
+        path (str, Path): The folder; replaced as a whole, once everything is written.
+        exclude (iterable of str): Not used; the component has no vocab.
         RAISES (ValueError): TB010.
         """
         with replacing(Path(path)) as folder:
-            srsly.write_json(folder / SETTINGS, self._settings())
+            srsly.write_json(folder / SETTINGS, self._saved_settings())
             (folder / TOKENIZER).mkdir()
             save_files(self.tokenizer.tokenizer, folder / TOKENIZER)
 
@@ -295,10 +231,10 @@ class TrfWordpiecer(Pipe):
         """Serialize the same files to bytes.
 
         exclude (iterable of str): Not used.
-        RETURNS (bytes): The files, or a note that there are none yet.
+        RETURNS (bytes): The files, or a note that the tokenizer is not loaded.
         """
         files = None if self._tokenizer is None else files_to_bytes(self._tokenizer.tokenizer)
-        message = {"settings": None if files is None else self._settings(), "files": files}
+        message = {"settings": None if files is None else self._saved_settings(), "files": files}
         serialized: bytes = srsly.msgpack_dumps(message)
         return serialized
 
@@ -318,15 +254,23 @@ class TrfWordpiecer(Pipe):
                 self._load(folder, message["settings"], where)
         return self
 
-    def _cut(self, docs: Sequence[Doc], examples: Sequence[Example] | None) -> list[Wordpieces]:
-        with_sentences = docs
-        if examples is not None and self.sentences != "doc":
-            with_sentences = prediction_docs(examples, self)
-        spans = input_spans(with_sentences, self.sentences, self.name)
-        pairs = find_pairs(docs, self.separator, examples)
-        return cut_docs_and_pairs(self.tokenizer, docs, spans, pairs)
+    def _check_sentences(self, nlp: Language) -> None:
+        """Warn if a component before this one sets sentence boundaries that training does not see.
 
-    def _settings(self) -> dict[str, Any]:
+        Training sees the boundaries that annotating components set, and elsewhere those of spaCy's
+        sentencizer with its default rules.
+        """
+        if self.sentences == "doc":
+            return
+        annotating = nlp.config["training"]["annotating_components"]
+        for name, component in nlp.pipeline:
+            if component is self:
+                return
+            sets_sentences = "token.is_sent_start" in nlp.get_pipe_meta(name).assigns
+            if sets_sentences and name not in annotating and not has_default_rules(component):
+                warnings.warn(errors.TB109.format(component=name, name=self.name), stacklevel=3)
+
+    def _saved_settings(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
             "max_length": self._model_limit,
@@ -335,7 +279,7 @@ class TrfWordpiecer(Pipe):
 
     def _load(self, folder: Path, settings: dict[str, Any], where: object) -> None:
         if not folder.is_dir() or not any(folder.iterdir()):
-            raise ValueError(errors.TB006.format(path=folder, reason="there are no files"))
+            raise ValueError(errors.TB006.format(path=folder, reason="the folder has no files"))
         try:
             limit, type_ids = settings["max_length"], settings["type_ids"]
         except KeyError as error:
@@ -361,8 +305,8 @@ class TrfWordpiecer(Pipe):
         )
 
 
-def _named_by_others(nlp: Language | None) -> tuple[str, str | None]:
-    """The checkpoint that another component of the pipeline names."""
+def _checkpoint_of_others(nlp: Language | None) -> tuple[str, str | None]:
+    """Return the checkpoint and revision in the config of another component of the pipeline."""
     for _, component in nlp.pipeline if nlp is not None else []:
         attrs = getattr(getattr(component, "model", None), "attrs", {})
         if attrs.get("trf_name"):

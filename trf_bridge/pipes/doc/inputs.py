@@ -1,165 +1,87 @@
-"""What of a Doc is one input of the model: its sentences, the whole of it, or what a function says.
-
-A function takes Docs and returns the Spans of each. It is named in the config by spaCy's registry
-of miscellaneous functions:
-
-    [components.trf_wordpiecer.sentences]
-    @misc = "trf_bridge.packed_sentences.v1"
-    max_tokens = 128
-"""
+"""The inputs of a Doc: the texts that the model reads at once."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy
 from spacy.tokens import Doc, Span
 
 from ... import errors
-from .sentences import has_sentences, sentence_spans
+from ...settings import SpansFunction
+from ...types import Array
+from ...wrappers.tokenizers.pair_encoding import Pair
+from .pairs import find_pairs
+from .records import token_spans
+from .sentences import sentence_bounds, whole_docs
 
-SpansFunction: TypeAlias = Callable[[Sequence[Doc]], Iterable[Iterable[Span]]]
-CharSpans: TypeAlias = list[tuple[int, int]]
 
-SENTENCES = ("sents", "doc")
+class DocInputs(NamedTuple):
+    """The inputs of one Doc.
 
-
-def make_sentences() -> SpansFunction:
-    """Make the function behind `sentences = "sents"`.
-
-    RETURNS (callable): Docs -> the sentences of each; the whole Doc where none are set.
+    text (str): The text of the Doc.
+    tokens (int32, (n_tokens, 2)): Character start and end of each token.
+    spans (int32, (n_inputs, 2)): Character start and end of each input.
+    pair (Pair): The two texts of a Doc that is one input; then `spans` is not used. None for any
+        other Doc.
     """
-    return sentences_of
+
+    text: str
+    tokens: Array
+    spans: Array
+    pair: Pair | None
 
 
-def make_docs() -> SpansFunction:
-    """Make the function behind `sentences = "doc"`.
-
-    RETURNS (callable): Docs -> the whole of each.
-    """
-    return whole_docs
-
-
-def make_packed_sentences(*, max_tokens: int = 128) -> SpansFunction:
-    """Make a function that joins neighbouring sentences of a Doc into longer inputs.
-
-    max_tokens (int): The most tokens of an input; a sentence that is longer is one by itself.
-    RETURNS (callable): Docs -> Spans of one or more sentences of each.
-    RAISES (ValueError, TypeError): TB009.
-    """
-    return PackedSentences(max_tokens)
-
-
-def sentences_of(docs: Sequence[Doc]) -> list[list[Span]]:
-    """Find the sentences of Docs.
+def find_inputs(
+    docs: Sequence[Doc], sentences: str | SpansFunction, separator: str | None, name: str
+) -> list[DocInputs]:
+    """Find the inputs of Docs.
 
     docs (sequence of Doc, (n_docs,)): The Docs.
-    RETURNS (list of list of Span, (n_docs,)): Sentences; the whole Doc where none are set.
+    sentences (str, callable): "sents", "doc", or a function of Docs that returns the Spans of each.
+    separator (str): Text of the token that separates a pair of texts; None for none.
+    name (str): Name of the component, for errors.
+    RETURNS (list of DocInputs, (n_docs,)): The inputs of each.
+    RAISES (ValueError, TypeError): TB035, TB036 for what a function returned; TB037.
+    WARNS: TB105, once, if a function left out tokens; TB106.
     """
-    return [list(doc.sents) if has_sentences(doc) else [doc[:]] for doc in docs]
+    if sentences == "sents":
+        bounds = [sentence_bounds(doc) for doc in docs]
+    else:
+        function = whole_docs if isinstance(sentences, str) else sentences
+        bounds = _bounds_of_spans(function(docs), docs, name)
+    tokens = [token_spans(doc) for doc in docs]
+    pairs = find_pairs(docs, tokens, separator)
+    return [
+        DocInputs(doc.text, spans, _char_spans(spans, of_doc), pair)
+        for doc, spans, of_doc, pair in zip(docs, tokens, bounds, pairs, strict=True)
+    ]
 
 
-def whole_docs(docs: Sequence[Doc]) -> list[list[Span]]:
-    """Take each Doc as it is, whatever its sentences.
-
-    docs (sequence of Doc, (n_docs,)): The Docs.
-    RETURNS (list of list of Span, (n_docs,)): One Span for each.
-    """
-    return [[doc[:]] for doc in docs]
+def _char_spans(tokens: Array, bounds: Array) -> Array:
+    """Convert the first and last token (exclusive) of inputs to characters."""
+    return numpy.stack([tokens[bounds[:, 0], 0], tokens[bounds[:, 1] - 1, 1]], axis=1)
 
 
-class PackedSentences:
-    """Joins neighbouring sentences of a Doc as long as they hold few enough tokens together."""
-
-    def __init__(self, max_tokens: int) -> None:
-        """Set the length; see `make_packed_sentences`.
-
-        RAISES (ValueError, TypeError): TB009.
-        """
-        validate_length("max_tokens", max_tokens, "It is the most tokens of an input.")
-        self.max_tokens = max_tokens
-
-    def __call__(self, docs: Sequence[Doc]) -> list[list[Span]]:
-        """Pack the sentences of Docs.
-
-        docs (sequence of Doc, (n_docs,)): The Docs.
-        RETURNS (list of list of Span, (n_docs,)): Spans of one or more sentences.
-        """
-        return [self._pack(sentences) for sentences in sentences_of(docs)]
-
-    def _pack(self, sentences: Sequence[Span]) -> list[Span]:
-        packed: list[Span] = []
-        for sentence in sentences:
-            last = packed[-1] if packed else None
-            adjoins = last is not None and last.end == sentence.start
-            if last is not None and adjoins and sentence.end - last.start <= self.max_tokens:
-                packed[-1] = sentence.doc[last.start : sentence.end]
-            else:
-                packed.append(sentence)
-        return packed
-
-
-def validate_sentences(sentences: Any) -> None:
-    """Check the option before any work is done.
-
-    sentences (str, callable): The option.
-    RAISES (ValueError, TypeError): TB008.
-    """
-    if callable(sentences) or sentences in SENTENCES:
-        return
-    message = errors.TB008.format(
-        field="sentences",
-        got=repr(sentences),
-        expected="'sents', 'doc', a function of Docs that returns the Spans of each (in a config, "
-        "a block with @misc)",
-    )
-    raise ValueError(message) if isinstance(sentences, str) else TypeError(message)
-
-
-def validate_length(field: str, length: Any, advice: str, *, least: int = 1) -> None:
-    """Check an option that is a length.
-
-    field (str): Name of the option.
-    length (int): Its value.
-    advice (str): A sentence that says what it is.
-    least (int): The smallest that makes sense.
-    RAISES (ValueError, TypeError): TB009.
-    """
-    wrong_type = isinstance(length, bool) or not isinstance(length, int)
-    if wrong_type or length < least:
-        message = errors.TB009.format(
-            field=field, least=least, got=length, got_type=type(length).__name__, advice=advice
-        )
-        raise TypeError(message) if wrong_type else ValueError(message)
-
-
-def input_spans(docs: Sequence[Doc], sentences: str | SpansFunction, name: str) -> list[CharSpans]:
-    """Find what the model is to read at once.
-
-    docs (sequence of Doc, (n_docs,)): The Docs.
-    sentences (str, callable): "sents", "doc" or a function.
-    name (str): Name of the component.
-    RETURNS (list of list of tuple of int, (n_docs,)): Character start and end of each input.
-    RAISES (ValueError, TypeError): TB035, TB036 for what a function returned.
-    WARNS: TB105, once, where a function left tokens out.
-    """
-    if isinstance(sentences, str):
-        if sentences == "sents":
-            return [sentence_spans(doc) for doc in docs]
-        sentences = whole_docs
-    spans = _listed(sentences(docs), docs, name)
-    n_left_out = [_check(doc, of_doc, name) for doc, of_doc in zip(docs, spans, strict=True)]
+def _bounds_of_spans(returned: Any, docs: Sequence[Doc], name: str) -> list[Array]:
+    """Check what a function returned, and convert it to the tokens of each input."""
+    spans = _check_spans(returned, docs, name)
+    bounds = [
+        numpy.asarray([(span.start, span.end) for span in of_doc], dtype="int64").reshape(-1, 2)
+        for of_doc in spans
+    ]
+    n_left_out = [_check_order(doc, of_doc, name) for doc, of_doc in zip(docs, bounds, strict=True)]
     if any(n_left_out):
         n_docs = sum(n > 0 for n in n_left_out)
         message = errors.TB105.format(n_tokens=sum(n_left_out), n_docs=n_docs, name=name)
-        warnings.warn(message, stacklevel=4)
-    return [[(span.start_char, span.end_char) for span in of_doc] for of_doc in spans]
+        warnings.warn(message, stacklevel=5)
+    return bounds
 
 
-def _listed(returned: Any, docs: Sequence[Doc], name: str) -> list[list[Span]]:
-    """What a function returned, as lists without empty Spans."""
+def _check_spans(returned: Any, docs: Sequence[Doc], name: str) -> list[list[Span]]:
+    """Convert what a function returned to lists, without empty Spans."""
     message = errors.TB035
     try:
         spans = [list(of_doc) for of_doc in returned]
@@ -180,14 +102,14 @@ def _listed(returned: Any, docs: Sequence[Doc], name: str) -> list[list[Span]]:
     return [[span for span in of_doc if len(span)] for of_doc in spans]
 
 
-def _check(doc: Doc, spans: Sequence[Span], name: str) -> int:
-    """Check the order of the Spans of a Doc, and count the tokens outside of them."""
+def _check_order(doc: Doc, bounds: Array, name: str) -> int:
+    """Check the order of the inputs of a Doc, and count the tokens outside of them."""
     inside = numpy.zeros(len(doc), dtype="bool")
-    end = 0
-    for i, span in enumerate(spans):
-        if span.start < end:
-            one, two = (f"{s.start} to {s.end - 1}" for s in (spans[i - 1], span))
+    previous = (0, 0)
+    for start, end in bounds.tolist():
+        if start < previous[1]:
+            one, two = (f"{a} to {b - 1}" for a, b in (previous, (start, end)))
             raise ValueError(errors.TB036.format(name=name, one=one, two=two))
-        end = span.end
-        inside[span.start : end] = True
+        previous = (start, end)
+        inside[start:end] = True
     return sum(not doc[i].is_space for i in numpy.flatnonzero(~inside).tolist())

@@ -1,94 +1,77 @@
-"""Docs that hold a pair of texts, parted by a token."""
+"""Docs that hold a pair of texts, separated by a token."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy
 from spacy.strings import get_string_id
+from spacy.tokens import Doc
+from spacy.training import Example
 
 from ... import errors
-from ...types import Array, Wordpieces
-from ...wrappers.tokenizers.pairs import Pair
-from ...wrappers.tokenizers.tokenizer import WordpieceTokenizer
-from ..cutting import cut_docs
-from .records import get_separator, token_spans
-
-if TYPE_CHECKING:
-    from spacy.tokens import Doc
-    from spacy.training import Example
-
-
-def validate_separator(separator: object, field: str = "separator") -> None:
-    """Check the option before any work is done.
-
-    separator (str): The text of a token; None for no separator.
-    field (str): What it was given as.
-    RAISES (TypeError, ValueError): TB037.
-    """
-    if separator is None or (isinstance(separator, str) and separator):
-        return
-    message = errors.TB037.format(
-        field=field, got=repr(separator), got_type=type(separator).__name__
-    )
-    raise ValueError(message) if isinstance(separator, str) else TypeError(message)
+from ...settings import check_separator
+from ...types import Array
+from ...wrappers.tokenizers.pair_encoding import Pair
+from .records import get_separator, set_separator
 
 
 def find_pairs(
-    docs: Sequence[Doc], default: str | None, examples: Sequence[Example] | None = None
+    docs: Sequence[Doc], tokens: Sequence[Array], default: str | None
 ) -> list[Pair | None]:
     """Find the Docs that hold a pair of texts.
 
-    A Doc is parted at the first token that is its separator, which is `doc._.trf_separator` where
-    that is set, else, in training, that of the reference, else the default.
+    A Doc is separated at the first token that is its separator: `doc._.trf_separator` if it is set,
+    else the default.
 
     docs (sequence of Doc, (n_docs,)): The Docs.
-    default (str): The pipeline's own separator; None for no separator.
-    examples (sequence of Example, (n_docs,)): Their examples, in training.
+    tokens (sequence of int32, each (n_tokens, 2)): Character start and end of each token.
+    default (str): The pipeline's separator; None for none.
     RETURNS (list of Pair, (n_docs,)): The pairs; None for a Doc without a separator.
-    RAISES (TypeError): TB037.
-    WARNS: TB106 where prediction would not see the same pairs, or a separator is in the text and
-        no token.
+    RAISES (ValueError, TypeError): TB037.
+    WARNS: TB106 if a separator is in the text but not a token.
     """
-    separators = [_separator(doc) for doc in docs]
-    if examples is not None:
-        separators = _ask_references(separators, default, examples)
-    separators = [default if s is None else s for s in separators]
-    pairs = [find_pair(doc, s) if s else None for doc, s in zip(docs, separators, strict=True)]
+    separators = [
+        default if separator is None else separator for separator in map(_own_separator, docs)
+    ]
+    if not any(separators):
+        return [None] * len(docs)
+    pairs = [
+        find_pair(doc, spans, separator) if separator else None
+        for doc, spans, separator in zip(docs, tokens, separators, strict=True)
+    ]
     n_hidden = sum(
-        pair is None and bool(s) and str(s) in doc.text
-        for doc, s, pair in zip(docs, separators, pairs, strict=True)
+        pair is None and bool(separator) and str(separator) in doc.text
+        for doc, separator, pair in zip(docs, separators, pairs, strict=True)
     )
     if n_hidden:
         warnings.warn(
             errors.TB106.format(
                 n_docs=n_hidden,
-                problem="stands in their text, but not as a token of its own: they are read as "
-                "one text",
-                advice="Put spaces around it, or choose one that the pipeline's tokenizer leaves "
-                "whole, such as '|||'.",
+                problem="is in their text but not a token, so they are read as one text",
+                advice="Put spaces around it, or use a separator that the pipeline's tokenizer "
+                "keeps as one token, such as '|||'.",
             ),
-            stacklevel=5,
+            stacklevel=6,
         )
     return pairs
 
 
-def find_pair(doc: Doc, separator: str) -> Pair | None:
-    """Part a Doc at the first token with a given text.
+def find_pair(doc: Doc, tokens: Array, separator: str) -> Pair | None:
+    """Separate a Doc at the first token with a given text.
 
     doc (Doc): The Doc.
-    separator (str): The text of the token.
-    RETURNS (Pair): The texts before and after it, without the white space around it; None where
-        there is no such token.
+    tokens (int32, (n_tokens, 2)): Character start and end of each token.
+    separator (str): Text of the separating token.
+    RETURNS (Pair): The texts before and after it, without the white space around it; None if there
+        is no such token.
     """
     places = numpy.flatnonzero(doc.to_array(["ORTH"]).ravel() == get_string_id(separator))
     if not places.size:
         return None
     at = int(places[0])
-    starts, ends = token_spans(doc).T.tolist()
+    starts, ends = tokens.T.tolist()
     return Pair(
         text=doc.text,
         first=(0, ends[at - 1] if at else 0),
@@ -97,86 +80,36 @@ def find_pair(doc: Doc, separator: str) -> Pair | None:
     )
 
 
-def cut_docs_and_pairs(
-    tokenizer: WordpieceTokenizer,
-    docs: Sequence[Doc],
-    spans: Sequence[Sequence[tuple[int, int]]],
-    pairs: Sequence[Pair | None],
-) -> list[Wordpieces]:
-    """Cut Docs into wordpieces: a pair as one input, any other Doc sentence by sentence.
+def copy_separators(examples: Sequence[Example], default: str | None) -> None:
+    """Copy the separators that are set on references to the predicted Docs that have none.
 
-    tokenizer (WordpieceTokenizer): The tokenizer.
-    docs (sequence of Doc, (n_docs,)): The Docs.
-    spans (sequence of sequence of tuple of int, (n_docs,)): Character start and end of the
-        sentences of each; not looked at for a pair.
-    pairs (sequence of Pair, (n_docs,)): The pairs among them; None for each other Doc.
-    RETURNS (list of Wordpieces, (n_docs,)): The wordpieces of each.
-    RAISES (ValueError): TB009.
-    WARNS: TB101, once each, where something is cut off of sentences and of pairs.
+    examples (sequence of Example, (n_docs,)): The batch; the predicted Docs are changed.
+    default (str): The pipeline's separator; None for none.
+    RAISES (ValueError, TypeError): TB037.
+    WARNS: TB106 if a reference has a separator that prediction would not see.
     """
-    if not any(pairs):
-        return cut_docs(tokenizer, docs, spans)
-    others = [i for i, pair in enumerate(pairs) if pair is None]
-    cut = iter(cut_docs(tokenizer, [docs[i] for i in others], [spans[i] for i in others]))
-    paired = [(doc, pair) for doc, pair in zip(docs, pairs, strict=True) if pair is not None]
-    cut_pairs = iter(_cut_pairs(tokenizer, paired))
-    return [next(cut) if pair is None else next(cut_pairs) for pair in pairs]
-
-
-def _cut_pairs(
-    tokenizer: WordpieceTokenizer, pairs: Sequence[tuple[Doc, Pair]]
-) -> list[Wordpieces]:
-    found, cut = tokenizer.encode_pairs([pair for _, pair in pairs])
-    if cut.any():
-        n_tokens = sum(
-            _count_lost(doc, pair, pieces.segments)
-            for (doc, pair), pieces, is_cut in zip(pairs, found, cut.tolist(), strict=True)
-            if is_cut
-        )
-        message = errors.TB101.format(
-            n_tokens=n_tokens, n_inputs=int(cut.sum()), max_length=tokenizer.limit
-        )
-        warnings.warn(message, stacklevel=5)
-    return [replace(pieces, joined=tokenizer.join_strings(pieces.ids)) for pieces in found]
-
-
-def _count_lost(doc: Doc, pair: Pair, segments: Array) -> int:
-    """The tokens of a pair that lie past what was kept of their text."""
-    starts = token_spans(doc)[:, 0]
-    kept = segments[0, :, 1]
-    lost = (starts >= kept[0]) & (starts < pair.first[1])
-    lost |= (starts >= kept[2]) & (starts >= pair.second[0]) & (starts < pair.second[1])
-    return int(lost.sum())
-
-
-def _separator(doc: Doc) -> str | None:
-    """The separator of a Doc itself: None where it has no opinion, "" for none."""
-    separator: str | None = get_separator(doc)
-    if separator != "":
-        validate_separator(separator, "doc._.trf_separator")
-    return separator
-
-
-def _ask_references(
-    separators: Sequence[str | None], default: str | None, examples: Sequence[Example]
-) -> list[str | None]:
-    """Take the separator of the reference where the predicted Doc has none."""
-    asked = [
-        _separator(example.reference) if separator is None else separator
-        for separator, example in zip(separators, examples, strict=True)
-    ]
-    n_unknown = sum(
-        before is None and after is not None and after != (default or "")
-        for before, after in zip(separators, asked, strict=True)
-    )
+    n_unknown = 0
+    for example in examples:
+        if _own_separator(example.predicted) is None:
+            separator = _own_separator(example.reference)
+            if separator is not None:
+                set_separator(example.predicted, separator)
+                n_unknown += separator != (default or "")
     if n_unknown:
         warnings.warn(
             errors.TB106.format(
                 n_docs=n_unknown,
-                problem="is set on the reference alone, where prediction does not see it",
+                problem="is set on the reference alone, so prediction will not see it",
                 advice="Set separator in the config of trf_wordpiecer, or doc._.trf_separator on "
                 "the predicted Doc as well.",
             ),
-            stacklevel=5,
+            stacklevel=4,
         )
-    return asked
+
+
+def _own_separator(doc: Doc) -> str | None:
+    """Return the separator that is set on a Doc: None if none is set, "" for no separator."""
+    separator: str | None = get_separator(doc)
+    if separator != "":
+        check_separator(separator, "doc._.trf_separator")
+    return separator

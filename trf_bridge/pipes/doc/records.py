@@ -1,8 +1,9 @@
-"""Where a Doc keeps its wordpieces, its activations and their gradients.
+"""What is stored on a Doc: its wordpieces, their alignment, the model's outputs and their
+gradients.
 
-They stand in `doc.user_data` as dictionaries of plain arrays under the keys that spaCy uses for
-extension attributes: so `Doc.to_bytes`, `DocBin` and several processes carry them, and spaCy drops
-them where they would no longer fit, as in `Span.as_doc` and `Doc.from_docs`.
+They are stored in `doc.user_data` as dictionaries of plain arrays, under keys like those of spaCy's
+extension attributes. So `Doc.to_bytes`, `DocBin` and several processes preserve them, and spaCy
+drops them where they would no longer fit, as in `Span.as_doc` and `Doc.from_docs`.
 """
 
 from __future__ import annotations
@@ -31,19 +32,20 @@ OUTPUTS = _key("trf_outputs")
 D_OUTPUTS = _key("trf_d_outputs")
 PLACE = _key("trf_place")
 SEPARATOR = _key("trf_separator")
+CLOSED = _key("trf_closed")
 
 
 def _data(doc: Doc) -> dict[Any, Any]:
-    # spaCy's stubs know only of string keys, its own extension attributes use tuples.
+    # spaCy's stubs allow only string keys; its own extension attributes use tuples.
     return doc.user_data
 
 
 def token_spans(doc: Doc) -> Array:
-    """Character offsets of the tokens of a Doc.
+    """Return the character offsets of the tokens of a Doc.
 
     doc (Doc): The Doc.
     RETURNS (int32, (n_tokens, 2)): Start and end of each token in `doc.text`, without the white
-        space behind it.
+        space after it.
     """
     if not len(doc):
         return numpy.empty((0, 2), dtype="int32")
@@ -53,7 +55,11 @@ def token_spans(doc: Doc) -> Array:
 
 
 def get_wordpieces(doc: Doc) -> Wordpieces | None:
-    """RETURNS (Wordpieces): The wordpieces of the Doc; None where it has none."""
+    """Return the wordpieces of a Doc.
+
+    doc (Doc): The Doc.
+    RETURNS (Wordpieces): The wordpieces; None if the Doc has not been through trf_wordpiecer.
+    """
     stored = _data(doc).get(WORDPIECES)
     if stored is None:
         return None
@@ -64,7 +70,7 @@ def get_wordpieces(doc: Doc) -> Wordpieces | None:
 
 
 def set_wordpieces(doc: Doc, wordpieces: Wordpieces) -> None:
-    """Store the wordpieces of a Doc; what was computed from others is dropped.
+    """Store the wordpieces of a Doc, and drop everything that was computed from earlier ones.
 
     doc (Doc): The Doc; changed.
     wordpieces (Wordpieces): Its wordpieces.
@@ -74,24 +80,36 @@ def set_wordpieces(doc: Doc, wordpieces: Wordpieces) -> None:
     for name in Runs._fields:
         record[f"run_{name}"] = None if runs is None else getattr(runs, name)
     _data(doc)[WORDPIECES] = record
-    for stale in (ALIGNMENT, OUTPUTS, D_OUTPUTS):
+    for stale in (ALIGNMENT, OUTPUTS, D_OUTPUTS, CLOSED):
         _data(doc).pop(stale, None)
 
 
 def get_separator(doc: Doc) -> Any:
-    """RETURNS (str): What was set as the text of the token that parts the Doc in two; None where
-    nothing was."""
+    """Return the text of the token that separates a Doc into a pair of texts.
+
+    doc (Doc): The Doc.
+    RETURNS (str): The value of `doc._.trf_separator`; None if it is not set.
+    """
     return _data(doc).get(SEPARATOR)
 
 
-def get_alignment(doc: Doc) -> Alignment | None:
-    """Find the links between the tokens and the wordpieces of a Doc.
+def set_separator(doc: Doc, separator: str) -> None:
+    """Set `doc._.trf_separator`.
 
-    They are kept with the tokens that they were made for, and made anew when the Doc has been
-    retokenized since.
+    doc (Doc): The Doc; changed.
+    separator (str): Text of the token that separates the two texts; "" for no pair.
+    """
+    _data(doc)[SEPARATOR] = separator
+
+
+def get_alignment(doc: Doc) -> Alignment | None:
+    """Return the links between the tokens and the wordpieces of a Doc.
+
+    The links are stored with the tokens that they were computed for, and recomputed if the Doc has
+    been retokenized since.
 
     doc (Doc): The Doc.
-    RETURNS (Alignment): The links; None where there are no wordpieces.
+    RETURNS (Alignment): The links; None if the Doc has no wordpieces.
     """
     wordpieces = get_wordpieces(doc)
     if wordpieces is None:
@@ -109,39 +127,46 @@ def set_alignment(doc: Doc, alignment: Alignment, spans: Array) -> None:
 
     doc (Doc): The Doc; changed.
     alignment (Alignment): Its links.
-    spans (int32, (n_tokens, 2)): The tokens that they were made for.
+    spans (int32, (n_tokens, 2)): The tokens that they were computed for.
     """
     _data(doc)[ALIGNMENT] = {**_arrays(alignment), "token_spans": spans}
 
 
 def get_outputs(doc: Doc) -> Activations | None:
-    """RETURNS (Activations): What the model gave for the Doc; None where it has not been run."""
+    """Return the model's outputs for a Doc.
+
+    doc (Doc): The Doc.
+    RETURNS (Activations): The outputs; None if the Doc has not been through trf_tok2vec.
+    """
     stored = _data(doc).get(OUTPUTS)
     return None if stored is None else Activations(**stored)
 
 
 def set_outputs(doc: Doc, outputs: Activations) -> None:
-    """Store what the model gave for a Doc.
+    """Store the model's outputs for a Doc.
 
     doc (Doc): The Doc; changed.
-    outputs (Activations): The activations.
+    outputs (Activations): The outputs.
     """
     _data(doc)[OUTPUTS] = _arrays(outputs)
 
 
 def get_gradients(doc: Doc) -> Activations:
-    """RETURNS (Activations): The gradients that were written onto the Doc; None for each that was
-    not."""
+    """Return the gradients that are stored on a Doc.
+
+    doc (Doc): The Doc.
+    RETURNS (Activations): The gradients; None for each output without one.
+    """
     return Activations(**{"last_hidden_state": None, **_data(doc).get(D_OUTPUTS, {})})
 
 
 def get_gradient(doc: Doc, name: str) -> Any:
-    """Find the gradient of one of the outputs; zeros are put there where there was none.
+    """Return the gradient of one of the outputs, and store zeros if there is none yet.
 
     doc (Doc): The Doc.
     name (str): Field of Activations.
-    RETURNS (float32 array, or list of them): The gradient itself, so that `+=` reaches the Doc;
-        None where there is no such output.
+    RETURNS (float32 array, or list of them): The array that is stored, so `+=` changes the Doc;
+        None if the Doc has no such output.
     """
     stored = _data(doc).get(D_OUTPUTS, {})
     if stored.get(name) is None:
@@ -161,11 +186,10 @@ def add_gradient(doc: Doc, name: str, gradient: Any) -> None:
     doc (Doc): The Doc; changed.
     name (str): Field of Activations.
     gradient (float32 array): What to add, of the shape of the output.
-    RAISES (ValueError): TB024 where the sum was already used.
+    RAISES (ValueError): TB024 if the sum has been sent back already.
     """
+    check_open(doc, name)
     total = get_gradient(doc, name)
-    if isinstance(total, numpy.ndarray) and not total.flags.writeable:
-        raise ValueError(errors.TB024.format(name="trf_tok2vec", output=name))
     total += gradient
 
 
@@ -180,28 +204,55 @@ def set_gradient(doc: Doc, name: str, gradient: Any) -> None:
 
 
 def drop_gradients(doc: Doc) -> None:
-    """Forget the gradients that were written onto a Doc.
+    """Remove the gradients that are stored on a Doc.
 
     doc (Doc): The Doc; changed.
     """
     _data(doc).pop(D_OUTPUTS, None)
 
 
-def mark_place(doc: Doc, place: int | None) -> None:
-    """Note where a Doc stands in its training batch; copies of the Doc have the note too.
+def open_gradients(doc: Doc, place: int) -> None:
+    """Store zeros as the gradient of the last hidden state, for heads to add to.
+
+    doc (Doc): The Doc; changed. Gradients of an earlier update are removed.
+    place (int): Index of the Doc in its training batch. Copies of the Doc have it too.
+    """
+    drop_gradients(doc)
+    _data(doc).pop(CLOSED, None)
+    _data(doc)[PLACE] = place
+    get_gradient(doc, "last_hidden_state")
+
+
+def close_gradients(doc: Doc) -> None:
+    """Refuse gradients that are added from now on: they would be lost.
 
     doc (Doc): The Doc; changed.
-    place (int): Its place; None to drop the note.
     """
-    if place is None:
-        _data(doc).pop(PLACE, None)
-    else:
-        _data(doc)[PLACE] = place
+    _data(doc).pop(PLACE, None)
+    _data(doc)[CLOSED] = True
+    for gradient in _data(doc).get(D_OUTPUTS, {}).values():
+        for array in gradient if isinstance(gradient, list) else [gradient]:
+            if hasattr(array, "setflags"):  # numpy also refuses `+=` on an array that a head holds
+                array.setflags(write=False)
 
 
-def marked_place(doc: Doc) -> int | None:
-    """RETURNS (int): The place of the Doc, or of what it was copied from, in a training batch;
-    None where there is no note."""
+def check_open(doc: Doc, name: str) -> None:
+    """Check that gradients can still be added to a Doc.
+
+    doc (Doc): The Doc.
+    name (str): Field of Activations.
+    RAISES (ValueError): TB024 if they have been sent back already.
+    """
+    if _data(doc).get(CLOSED):
+        raise ValueError(errors.TB024.format(output=name))
+
+
+def place_in_batch(doc: Doc) -> int | None:
+    """Return the index of a Doc, or of the Doc that it is a copy of, in its training batch.
+
+    doc (Doc): The Doc.
+    RETURNS (int): The index; None if the Doc is in no batch.
+    """
     place: int | None = _data(doc).get(PLACE)
     return place
 

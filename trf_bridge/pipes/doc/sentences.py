@@ -1,124 +1,126 @@
-"""Doc -> the stretches of text that the model reads at once."""
+"""Sentences of a Doc, and the functions that a config can name in `sentences`.
+
+A function takes Docs and returns the Spans of each. The config names it in spaCy's registry of
+miscellaneous functions:
+
+    [components.trf_wordpiecer.sentences]
+    @misc = "trf_bridge.packed_sentences.v1"
+    max_tokens = 128
+"""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
-from types import FrameType
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy
-from spacy.language import Language
+from spacy.pipeline import Sentencizer
+from spacy.tokens import Doc, Span
 
-from .records import token_spans
+from ...settings import SpansFunction, check_whole_number
+from ...types import Array
 
-if TYPE_CHECKING:
-    from spacy.tokens import Doc
-    from spacy.training import Example
-
-
-def sentence_spans(doc: Doc) -> list[tuple[int, int]]:
-    """Find the sentences of a Doc.
-
-    doc (Doc): The Doc.
-    RETURNS (list of tuple of int): Character start and end of each sentence in `doc.text`; the
-        whole Doc where no sentence boundaries are set, and nothing for a Doc without tokens.
-    """
-    if not len(doc):
-        return []
-    if has_sentences(doc):
-        return [(sentence.start_char, sentence.end_char) for sentence in doc.sents]
-    return [(0, doc[-1].idx + len(doc[-1]))]
+# spaCy's default rules, which hold no state.
+RULES = Sentencizer()
 
 
 def has_sentences(doc: Doc) -> bool:
-    """RETURNS (bool): Whether sentence boundaries are set, by a component or by a user's hook."""
+    """Return whether sentence boundaries are set, by a component or by a user's hook."""
     return "sents" in doc.user_hooks or doc.has_annotation("SENT_START")
 
 
-def prediction_docs(examples: Sequence[Example], component: object) -> list[Doc]:
-    """Find the predicted Docs of a training batch, with the boundaries that prediction would see.
+def sentence_bounds(doc: Doc) -> Array:
+    """Find the sentences of a Doc: its own, or those of spaCy's sentencizer where it has none.
 
-    A model that is trained on other pieces than it later reads is a silent fault, so these are
-    asked in turn: the boundaries set on the predicted Doc; the sentencizer before the component in
-    the pipeline that is being updated; the boundaries of the reference; else there are none.
+    The rules apply in training and in prediction alike, so the transformer is trained on the inputs
+    that it predicts on.
 
-    examples (sequence of Example, (n_docs,)): The batch.
-    component (object): The component that asks.
-    RETURNS (list of Doc, (n_docs,)): The predicted Docs, or copies of them with boundaries.
+    doc (Doc): The Doc; not changed.
+    RETURNS (int64, (n_sentences, 2)): First and last token (exclusive) of each sentence.
     """
-    nlp = _updating_pipeline(component)
-    sentencizer = None if nlp is None else _sentencizer_before(nlp, component)
-    docs = []
-    for example in examples:
-        doc, reference = example.predicted, example.reference
-        if len(doc) and not has_sentences(doc):
-            if sentencizer is not None:
-                doc = sentencizer(doc.copy())
-            elif has_sentences(reference) and reference.text == doc.text:
-                doc = _with_sentences(doc, reference)
-        docs.append(doc)
-    return docs
+    if not len(doc):
+        return numpy.empty((0, 2), dtype="int64")
+    if has_sentences(doc):
+        return numpy.asarray([(sentence.start, sentence.end) for sentence in doc.sents])
+    starts = numpy.flatnonzero(RULES.predict([doc])[0])
+    return numpy.stack([starts, numpy.append(starts[1:], len(doc))], axis=1)
 
 
-def updating_examples(docs: Sequence[Doc], component: object) -> list[Example] | None:
-    """Find the examples of Docs that are annotated in the course of an update.
+def has_default_rules(component: object) -> bool:
+    """Return whether a component is spaCy's sentencizer with its default rules."""
+    punct_chars = getattr(component, "punct_chars", None)
+    return type(component) is Sentencizer and punct_chars == RULES.punct_chars
 
-    docs (sequence of Doc, (n_docs,)): Predicted Docs of the batch.
-    component (object): The component that asks.
-    RETURNS (list of Example, (n_docs,)): Their examples; None where no update of a pipeline that
-        holds the component is running, or is not about these Docs.
+
+def sentences_of(docs: Sequence[Doc]) -> list[list[Span]]:
+    """Find the sentences of Docs.
+
+    docs (sequence of Doc, (n_docs,)): The Docs.
+    RETURNS (list of list of Span, (n_docs,)): The sentences of each; see `sentence_bounds`.
     """
-    frame = _updating_frame(component)
-    if frame is None:
-        return None
-    found = {id(example.predicted): example for example in frame.f_locals["examples"]}
-    examples = [found.get(id(doc)) for doc in docs]
-    known = [example for example in examples if example is not None]
-    return known if len(known) == len(docs) else None
+    return [[doc[start:end] for start, end in sentence_bounds(doc).tolist()] for doc in docs]
 
 
-def _with_sentences(doc: Doc, reference: Doc) -> Doc:
-    """A copy of a Doc with the sentences of another one of the same text."""
-    copy = doc.copy()
-    starts = [sentence.start_char for sentence in reference.sents]
-    # The tokens of the two may differ: a sentence starts with the token that holds its first
-    # character, or else with the next.
-    first = set(numpy.searchsorted(token_spans(doc)[:, 1], starts, side="right").tolist())
-    for token in copy:
-        token.is_sent_start = token.i in first
-    return copy
+def whole_docs(docs: Sequence[Doc]) -> list[list[Span]]:
+    """Return each Doc as one Span.
 
-
-def _sentencizer_before(nlp: Language, component: object) -> Callable[[Doc], Doc] | None:
-    """The last component before this one that sets sentence boundaries without being trained."""
-    found = None
-    for name, other in nlp.pipeline:
-        if other is component:
-            break
-        sets_sentences = "token.is_sent_start" in nlp.get_pipe_meta(name).assigns
-        if sets_sentences and not getattr(other, "is_trainable", False):
-            found = other
-    return found
-
-
-def _updating_pipeline(component: object) -> Language | None:
-    """The pipeline whose `update` is running and holds the component."""
-    frame = _updating_frame(component)
-    return None if frame is None else frame.f_locals["self"]
-
-
-def _updating_frame(component: object) -> FrameType | None:
-    """The call of `update` that is running, if its pipeline holds the component.
-
-    spaCy tells a component its pipeline when it is created and initialized, and a component that
-    was sourced from another pipeline was neither in this one. Who is calling is the only thing that
-    is always right.
+    docs (sequence of Doc, (n_docs,)): The Docs.
+    RETURNS (list of list of Span, (n_docs,)): One Span for each.
     """
-    frame = sys._getframe()
-    while frame.f_back is not None:
-        frame = frame.f_back
-        if frame.f_code is Language.update.__code__:
-            pipeline = frame.f_locals["self"].pipeline
-            return frame if any(pipe is component for _, pipe in pipeline) else None
-    return None
+    return [[doc[:]] for doc in docs]
+
+
+class PackedSentences:
+    """Joins neighbouring sentences of a Doc as long as they have few enough tokens together."""
+
+    def __init__(self, max_tokens: int) -> None:
+        """Set the length; see `make_packed_sentences`.
+
+        RAISES (ValueError, TypeError): TB009.
+        """
+        check_whole_number("max_tokens", max_tokens, 1, "It is the maximum length of an input.")
+        self.max_tokens = max_tokens
+
+    def __call__(self, docs: Sequence[Doc]) -> list[list[Span]]:
+        """Pack the sentences of Docs.
+
+        docs (sequence of Doc, (n_docs,)): The Docs.
+        RETURNS (list of list of Span, (n_docs,)): Spans of one or more sentences.
+        """
+        return [self._pack(sentences) for sentences in sentences_of(docs)]
+
+    def _pack(self, sentences: Sequence[Span]) -> list[Span]:
+        packed: list[Span] = []
+        for sentence in sentences:
+            last = packed[-1] if packed else None
+            adjoins = last is not None and last.end == sentence.start
+            if last is not None and adjoins and sentence.end - last.start <= self.max_tokens:
+                packed[-1] = sentence.doc[last.start : sentence.end]
+            else:
+                packed.append(sentence)
+        return packed
+
+
+def make_sentences() -> SpansFunction:
+    """Create the function behind `sentences = "sents"`.
+
+    RETURNS (callable): Docs -> the sentences of each.
+    """
+    return sentences_of
+
+
+def make_docs() -> SpansFunction:
+    """Create the function behind `sentences = "doc"`.
+
+    RETURNS (callable): Docs -> the whole of each.
+    """
+    return whole_docs
+
+
+def make_packed_sentences(*, max_tokens: int = 128) -> SpansFunction:
+    """Create a function that joins neighbouring sentences of a Doc into longer inputs.
+
+    max_tokens (int): The maximum number of tokens of an input; a longer sentence is one input.
+    RETURNS (callable): Docs -> Spans of one or more sentences of each.
+    RAISES (ValueError, TypeError): TB009.
+    """
+    return PackedSentences(max_tokens)

@@ -1,8 +1,8 @@
-"""Layers at the bottom of a head: they read what the transformer wrote, and write its gradient."""
+"""The layer at the bottom of a head: it reads `doc.tensor` and sends gradients to the
+transformer."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,19 +13,24 @@ from ... import errors
 from ...align import apply_alignment
 from ...types import Array
 from ..doc.records import add_gradient, get_alignment, get_outputs
-from .pending import PendingBatch
+from .pending import PendingSlot
+from .sample import SampledLayer
 
 if TYPE_CHECKING:
     from ...wrappers.traits import Traits
+    from .pending import PendingBatch
 
 InT = Sequence[Doc]
 
 
-class Listener(Model[Any, Any]):
+class Listener(SampledLayer):
     """A layer that is connected to the transformer before it in the pipeline.
 
-    The transformer finds it by walking through the models of the components that come after, tells
-    it the width, and in training hands it each batch.
+    The transformer finds its listeners in the models of the components after it, sets their width,
+    and shares its pending batch with them.
+
+    upstream (str): Name of the component to listen to; "*" for the nearest one.
+    component (str): Name of the component that the layer belongs to; "" until it is known.
     """
 
     def __init__(
@@ -37,92 +42,92 @@ class Listener(Model[Any, Any]):
         width: int | None = None,
         attrs: dict[str, Any] | None = None,
     ) -> None:
-        """Make the layer.
+        """Create the layer.
 
         name (str): Name of the layer.
         forward (callable): Its forward.
-        upstream (str): Name of the component to listen to; "*" for whichever comes before.
-        width (int): What the width is expected to be; None to take it as it comes.
+        upstream (str): Name of the component to listen to; "*" for the nearest one.
+        width (int): The expected width; None to take it from the transformer.
         attrs (dict): Attributes of the layer.
         """
         super().__init__(name, forward, init=_init, dims={"nO": width}, attrs=attrs or {})
         self.upstream = upstream
-        self.given_width = width
         self.component = ""
-        self.batch: PendingBatch | None = None
+        self._given_width = width
+        self._slot = PendingSlot()
 
-    def connect(self, component: str, traits: Traits | None) -> None:
-        """Take the width from the transformer.
+    @property
+    def batch(self) -> PendingBatch | None:
+        """Return the pending batch of the transformer; None if nothing is pending."""
+        return self._slot.batch
 
-        component (str): Name of the component that the layer is part of.
-        traits (Traits): What the transformer gives; None while it has no weights.
+    def connect(self, component: str, traits: Traits | None, slot: PendingSlot) -> None:
+        """Connect the layer to a transformer.
+
+        component (str): Name of the component that the layer belongs to.
+        traits (Traits): What the transformer returns; None while its weights are not loaded.
+        slot (PendingSlot): The place of the transformer's pending batch.
         RAISES (ValueError): TB027.
         """
         self.component = component
+        self._slot = slot
+        self.end_sample()
         if traits is None:
             return
         width = self.width(traits)
-        if self.given_width not in (None, width):
-            message = errors.TB027.format(name=component, got=self.given_width, expected=width)
+        if self._given_width not in (None, width):
+            message = errors.TB027.format(name=component, got=self._given_width, expected=width)
             raise ValueError(message)
         self.set_dim("nO", width, force=True)
 
+    def disconnect(self) -> None:
+        """Disconnect the layer from its transformer."""
+        self._slot = PendingSlot()
+
     def width(self, traits: Traits) -> int:
-        """RETURNS (int): Width of what the layer reads."""
+        """Return the width of the output that the layer reads."""
         return traits.width
 
     def receiver(self, doc: Doc) -> Doc:
-        """RETURNS (Doc): The Doc that is to get the gradient of what was read from this one."""
+        """Return the Doc that receives the gradient of what was read from a Doc."""
         return doc if self.batch is None else self.batch.receiver(doc)
 
     def contribute(self) -> None:
-        """Note that the head has sent a gradient, be it zeros."""
+        """Record that the head has sent a gradient, zeros included."""
         if self.batch is not None:
             self.batch.contributors.add(self.component)
 
-
-def being_initialized() -> bool:
-    """Tell whether a head is working out its dimensions.
-
-    To do so it asks for a prediction of sample Docs, which have not been through the pipeline. The
-    same Docs may well come back later, and then have to be read like any other; who is calling is
-    the only difference.
-
-    RETURNS (bool): Whether the `initialize` of a model is running.
-    """
-    frame = sys._getframe()
-    while frame.f_back is not None:
-        frame = frame.f_back
-        if frame.f_code is Model.initialize.__code__:
-            return True
-    return False
+    def describe(self) -> str:
+        """Return the start of an error about this layer: the component that it belongs to."""
+        return f"'{self.component}'" if self.component else "A component with a listener"
 
 
 def _init(model: Model[Any, Any], X: InT | None = None, Y: Any = None) -> None:
     """Check the connection.
 
+    X (sequence of Doc): The sample.
     RAISES (ValueError): TB020.
     """
     assert isinstance(model, Listener)
     if not model.component or not model.has_dim("nO"):
-        name = model.component or model.name
-        upstream = "" if model.upstream == "*" else f" under the name '{model.upstream}'"
-        raise ValueError(errors.TB020.format(name=name, upstream=upstream))
+        upstream = "" if model.upstream == "*" else f" with the name '{model.upstream}'"
+        raise ValueError(errors.TB020.format(component=model.describe(), upstream=upstream))
+    model.start_sample(X)
 
 
 def Tok2VecListener(
     *, grad_factor: float = 1.0, upstream: str = "*", width: int | None = None
 ) -> Model[InT, list[Array]]:
-    """Build the token-to-vector layer of a head that works on the rows of `doc.tensor`.
+    """Build the token-to-vector layer of a head that reads the rows of `doc.tensor`.
 
-    It goes where spaCy's own components have their `tok2vec`, and its gradient goes back to the
-    wordpieces by the transpose of the alignment.
+    It replaces the `tok2vec` of spaCy's own components. Its gradient goes back to the wordpieces
+    through the transpose of the alignment.
 
-    grad_factor (float): What to multiply the gradient by, to weigh heads against each other; 0
-        keeps this head from changing the transformer.
-    upstream (str): Name of the component to listen to; "*" for whichever comes before.
-    width (int): Width of the transformer, for the few architectures that ask for it when they are
-        built, such as spaCy's entity linker; None to take it from the transformer.
+    grad_factor (float): Factor of the gradient, to weight heads against each other; 0 if this head
+        must not change the transformer.
+    upstream (str): Name of the component to listen to; "*" for the nearest one.
+    width (int): Width of the transformer, for architectures that need it when they are built, such
+        as spaCy's entity linker; None to take it from the transformer.
     RETURNS (Model): Sequence of Doc -> list of float32, each (n_tokens, width).
     """
     return Listener(
@@ -141,10 +146,12 @@ def forward(
 
     docs (sequence of Doc, (n_docs,)): Docs that have been through the transformer.
     RETURNS (list of float32, each (n_tokens, width)): Their rows, and a callback that adds the
-        gradient of the rows to that of the wordpieces. It returns an empty list.
-    RAISES (ValueError): TB021 for a Doc that has no rows of the transformer.
+        gradient of the rows to the gradient of the wordpieces. It returns an empty list.
+    RAISES (ValueError): TB021 for a Doc without rows of the transformer; TB024 for a gradient that
+        comes too late.
     """
     assert isinstance(model, Listener)
+    model.check_sample(docs, is_train)
     tensors = [_tensor(model, doc) for doc in docs]
     receivers = [model.receiver(doc) for doc in docs]
 
@@ -168,9 +175,10 @@ def _tensor(model: Listener, doc: Doc) -> Array:
     width = model.get_dim("nO")
     if len(doc) and doc.tensor.shape == (len(doc), width):
         return doc.tensor
-    if not len(doc) or being_initialized():
+    if not len(doc) or model.is_sample(doc):
         return model.ops.alloc2f(len(doc), width)
     shape = " x ".join(map(str, doc.tensor.shape))
-    found = f"a tensor of {shape} numbers" if doc.tensor.size else "no tensor"
-    name = model.component or model.name
-    raise ValueError(errors.TB021.format(n_tokens=len(doc), name=name, found=found))
+    found = f"a tensor of shape {shape}" if doc.tensor.size else "no tensor"
+    raise ValueError(
+        errors.TB021.format(component=model.describe(), n_tokens=len(doc), found=found)
+    )

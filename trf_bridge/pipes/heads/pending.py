@@ -1,10 +1,10 @@
 """A training batch between the transformer's update and the use of its gradient.
 
-`Language.update` asks each component for its step right after the component's own update, when the
-heads that come after the transformer have not added their gradients yet. So the transformer keeps
-one batch pending, and a step asked for too early with it, and carries both out when something next
-looks: the next update or prediction, saving, or access to the model. `spacy train` asks for the
-steps after all updates; then there is nothing to wait for.
+`Language.update` calls each component's `finish_update` right after the component's own update,
+when the heads after the transformer have not added their gradients yet. So the transformer keeps
+one batch pending, and a step that was requested too early with it. Both are carried out at the
+first observation: the next update or prediction, saving, access to the model, or `settle`. `spacy
+train` requests the steps after all updates, so there is nothing to wait for.
 """
 
 from __future__ import annotations
@@ -17,8 +17,14 @@ from thinc.api import Optimizer, get_array_module
 
 from ... import errors
 from ...types import Activations
-from ..doc.attributes import OUTPUTS
-from ..doc.records import get_gradients, get_outputs, mark_place, marked_place
+from ..doc.attributes import OUTPUT_FIELDS
+from ..doc.records import (
+    close_gradients,
+    get_gradients,
+    get_outputs,
+    open_gradients,
+    place_in_batch,
+)
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -28,37 +34,34 @@ SCHEDULED = ("learn_rate", "grad_clip", "b1", "b2", "eps", "L2")
 
 
 class PendingBatch:
-    """The Docs of one update, their way back through the model, and a step asked for early."""
+    """The Docs of one update, their way back through the model, and a step requested early.
+
+    docs (list of Doc): The Docs.
+    contributors (set of str): Names of the components that have sent a gradient.
+    step (EarlyStep): The step, or None.
+    closed (bool): Whether the gradients have been sent back.
+    """
 
     def __init__(
-        self,
-        docs: Sequence[Doc],
-        backprop: Callable[[Sequence[Activations]], Any],
-        losses: dict[str, float],
-        name: str,
+        self, docs: Sequence[Doc], backprop: Callable[[Sequence[Activations]], Any], name: str
     ) -> None:
-        """Keep a batch.
+        """Store a batch, and open its Docs for gradients.
 
         docs (sequence of Doc, (n_docs,)): Docs to which heads will add gradients.
         backprop (callable): Takes one Activations of gradients per Doc.
-        losses (dict): Receives the norm of the gradient.
-        name (str): Name of the component.
+        name (str): Name of the transformer's component.
         """
         self.docs = list(docs)
         self.contributors: set[str] = set()
         self.step: EarlyStep | None = None
+        self.closed = False
         self._backprop = backprop
-        self._losses = losses
         self._name = name
         for place, doc in enumerate(self.docs):
-            mark_place(doc, place)
-
-    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
-        # A graph can't be saved: a copy of the component is one without a pending batch.
-        return _nothing, ()
+            open_gradients(doc, place)
 
     def holds(self, docs: Iterable[Doc]) -> bool:
-        """RETURNS (bool): Whether these Docs are all of this batch."""
+        """Return whether all of these Docs are in this batch."""
         own = {id(doc) for doc in self.docs}
         return all(id(doc) in own for doc in docs)
 
@@ -70,25 +73,25 @@ class PendingBatch:
         doc (Doc): A Doc that a head has read.
         RETURNS (Doc): The Doc of the batch that it is or was copied from; itself if there is none.
         """
-        place = marked_place(doc)
+        place = place_in_batch(doc)
         if place is None or place >= len(self.docs) or self.docs[place].text != doc.text:
             return doc
         return self.docs[place]
 
     def has_wordpieces(self) -> bool:
-        """RETURNS (bool): Whether there is anything in the batch that could have a gradient."""
+        """Return whether any Doc has wordpieces, and so can have a gradient."""
         return any(
             len(outputs.last_hidden_state) for outputs in map(get_outputs, self.docs) if outputs
         )
 
     def has_gradient(self) -> bool:
-        """RETURNS (bool): Whether any head has added anything but zeros."""
+        """Return whether any head has added a gradient other than zeros."""
         return any(_any(array) for doc in self.docs for _, array in _arrays(get_gradients(doc)))
 
-    def carry_out(self) -> bool:
+    def carry_out(self) -> float:
         """Send the sum of the gradients back through the transformer.
 
-        RETURNS (bool): Whether there was anything to send.
+        RETURNS (float): The norm of the gradient; 0 if there was nothing to send.
         RAISES (ValueError): TB023; then nothing was sent.
         """
         gradients = [_without_zeros(get_gradients(doc)) for doc in self.docs]
@@ -100,33 +103,45 @@ class PendingBatch:
                 if squares != squares or squares == float("inf"):
                     raise ValueError(errors.TB023.format(output=name, name=self._name))
                 total += squares
+        self.closed = True
         for doc in self.docs:
-            mark_place(doc, None)
-            for _, array in _arrays(get_gradients(doc)):
-                if hasattr(array, "setflags"):
-                    array.setflags(write=False)  # what is added from now on would be lost
+            close_gradients(doc)
         if total:
             self._backprop(gradients)
-        self._losses[self._name] = self._losses.get(self._name, 0.0) + total**0.5
-        return bool(total)
+        return float(total**0.5)
 
     def warn_of_silence(self, heads: Sequence[str]) -> None:
-        """Say that no gradient came, and from whom it might have.
+        """Warn that no gradient arrived.
 
         heads (sequence of str): Names of the components that listen.
         """
         if heads:
-            listed = f"These listen to it and contributed none: {', '.join(heads)}."
+            listed = f"These components listen to it and sent none: {', '.join(heads)}."
         else:
             listed = "No component after it listens to it."
-        warnings.warn(errors.TB102.format(name=self._name, heads=listed), stacklevel=3)
+        warnings.warn(errors.TB102.format(name=self._name, heads=listed), stacklevel=4)
+
+
+class PendingSlot:
+    """The place of the pending batch: one for each transformer, shared with its listeners.
+
+    batch (PendingBatch): The batch; None if nothing is pending.
+    """
+
+    def __init__(self) -> None:
+        """Create an empty slot."""
+        self.batch: PendingBatch | None = None
+
+    def __reduce__(self) -> tuple[type[PendingSlot], tuple[()]]:
+        # A graph cannot be serialized: copies of a component start without a pending batch.
+        return PendingSlot, ()
 
 
 class EarlyStep:
-    """A step of the optimizer that was asked for before its gradient was complete."""
+    """A step of the optimizer that was requested before its gradient was complete."""
 
     def __init__(self, optimizer: Optimizer) -> None:
-        """Remember the rates of now; by the time of the step the schedules may have moved on.
+        """Store the current rates: the schedules may have moved on by the time of the step.
 
         optimizer (Optimizer): The optimizer.
         """
@@ -151,19 +166,19 @@ class EarlyStep:
 
 
 def _arrays(gradients: Activations) -> list[tuple[str, Any]]:
-    """The arrays that are there, with the names of their attributes."""
-    found: list[tuple[str, Any]] = []
-    for attribute, (field, _) in OUTPUTS.items():
+    """Return the arrays that are not None, with the names of their attributes."""
+    arrays: list[tuple[str, Any]] = []
+    for attribute, (field, _) in OUTPUT_FIELDS.items():
         value = getattr(gradients, field)
-        arrays = value if isinstance(value, list) else [value]
-        found.extend((attribute, array) for array in arrays if array is not None)
-    return found
+        listed = value if isinstance(value, list) else [value]
+        arrays.extend((attribute, array) for array in listed if array is not None)
+    return arrays
 
 
 def _without_zeros(gradients: Activations) -> Activations:
-    """Drop the arrays that hold nothing, so that no work is done for them."""
+    """Drop the arrays that hold only zeros, so that no work is done for them."""
     kept: dict[str, Any] = {}
-    for field, _ in OUTPUTS.values():
+    for field, _ in OUTPUT_FIELDS.values():
         value = getattr(gradients, field)
         arrays = value if isinstance(value, list) else [value]
         kept[field] = value if any(_any(array) for array in arrays) else None
@@ -172,7 +187,3 @@ def _without_zeros(gradients: Activations) -> Activations:
 
 def _any(array: Any) -> bool:
     return array is not None and bool(get_array_module(array).any(array))
-
-
-def _nothing() -> None:
-    return None

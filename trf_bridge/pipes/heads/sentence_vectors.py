@@ -1,90 +1,116 @@
-"""One vector per input of the model: the class token's, the pooler's, or the mean."""
+"""One vector for each input of the model: the class token's, the pooler's, or the mean.
+
+A pooling is a pair of functions that are each other's transpose. To add one, define a `Pooling` and
+a layer function here, and an architecture in `text_classifiers`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from spacy.tokens import Doc
-from thinc.api import Model, Ragged
+from thinc.api import Model, Ops, Ragged
 
 from ... import errors
 from ...types import Activations, Array, Wordpieces
 from ...wrappers.traits import Traits
 from ..doc.records import add_gradient, get_outputs, get_wordpieces
-from .listener import Listener, being_initialized
+from .listener import Listener
 
 InT = Sequence[Doc]
 
 
-class SentenceVectors(Listener):
-    """Reads a vector for each input of the transformer, and writes its gradient.
+class Pooling(NamedTuple):
+    """How the rows of an input are combined into one vector, and its transpose.
 
-    The output that it reads is `output` ("last_hidden_state" or "pooler_output"). `select` and
-    `spread` are each other's transpose: rows of that output -> one row per input, and back.
+    name (str): Name of the layer.
+    output (str): The output that is read: "last_hidden_state" or "pooler_output".
+    pool (callable): Outputs and wordpieces of a Doc -> float32 (n_inputs, width).
+    unpool (callable): Gradient of that, outputs and wordpieces -> gradient of the output.
     """
 
-    output = "last_hidden_state"
-
-    def __init__(self) -> None:
-        """Make the layer."""
-        super().__init__(f"trf-{type(self).__name__}", forward)
-
-    def select(self, outputs: Activations, wordpieces: Wordpieces) -> Array:
-        """RETURNS (float32, (n_inputs, width)): One row for each input."""
-        raise TypeError(type(self))
-
-    def spread(self, d_vectors: Array, outputs: Activations, wordpieces: Wordpieces) -> Array:
-        """RETURNS (float32, shape of the output): The gradient of the output."""
-        raise TypeError(type(self))
+    name: str
+    output: str
+    pool: Callable[[Ops, Activations, Wordpieces], Array]
+    unpool: Callable[[Ops, Array, Activations, Wordpieces], Array]
 
 
-class ClassVectors(SentenceVectors):
-    """The last hidden state of each input's class token."""
-
-    def select(self, outputs: Activations, wordpieces: Wordpieces) -> Array:
-        """RETURNS (float32, (n_inputs, width)): Rows of the class tokens."""
-        return outputs.last_hidden_state[wordpieces.class_rows]
-
-    def spread(self, d_vectors: Array, outputs: Activations, wordpieces: Wordpieces) -> Array:
-        """RETURNS (float32, (n_wp, width)): Zeros but for the class tokens."""
-        gradient = self.ops.alloc(outputs.last_hidden_state.shape)
-        gradient[wordpieces.class_rows] = d_vectors
-        return gradient
+def _pool_class(ops: Ops, outputs: Activations, wordpieces: Wordpieces) -> Array:
+    return outputs.last_hidden_state[wordpieces.class_rows]
 
 
-class PoolerVectors(SentenceVectors):
-    """The pooler output of each input."""
+def _unpool_class(
+    ops: Ops, d_vectors: Array, outputs: Activations, wordpieces: Wordpieces
+) -> Array:
+    gradient = ops.alloc(outputs.last_hidden_state.shape)
+    gradient[wordpieces.class_rows] = d_vectors
+    return gradient
 
-    output = "pooler_output"
+
+def _pool_pooler(ops: Ops, outputs: Activations, wordpieces: Wordpieces) -> Array:
+    return outputs.pooler_output
+
+
+def _unpool_pooler(
+    ops: Ops, d_vectors: Array, outputs: Activations, wordpieces: Wordpieces
+) -> Array:
+    return d_vectors
+
+
+def _pool_mean(ops: Ops, outputs: Activations, wordpieces: Wordpieces) -> Array:
+    return ops.reduce_mean(
+        ops.as_contig(outputs.last_hidden_state), ops.asarray1i(wordpieces.lengths)
+    )
+
+
+def _unpool_mean(ops: Ops, d_vectors: Array, outputs: Activations, wordpieces: Wordpieces) -> Array:
+    return ops.backprop_reduce_mean(ops.as_contig(d_vectors), ops.asarray1i(wordpieces.lengths))
+
+
+CLASS = Pooling("trf-ClassVectors", "last_hidden_state", _pool_class, _unpool_class)
+POOLER = Pooling("trf-PoolerVectors", "pooler_output", _pool_pooler, _unpool_pooler)
+MEAN = Pooling("trf-MeanVectors", "last_hidden_state", _pool_mean, _unpool_mean)
+
+
+class SentenceVectors(Listener):
+    """Reads a vector for each input of the transformer, and sends its gradient back."""
+
+    def __init__(self, pooling: Pooling) -> None:
+        """Create the layer.
+
+        pooling (Pooling): How the rows of an input are combined.
+        """
+        super().__init__(pooling.name, forward)
+        self.pooling = pooling
 
     def width(self, traits: Traits) -> int:
-        """RETURNS (int): Width of the pooler output."""
-        return traits.pooler_width
-
-    def select(self, outputs: Activations, wordpieces: Wordpieces) -> Array:
-        """RETURNS (float32, (n_inputs, width)): The pooler output."""
-        return outputs.pooler_output
-
-    def spread(self, d_vectors: Array, outputs: Activations, wordpieces: Wordpieces) -> Array:
-        """RETURNS (float32, (n_inputs, width)): The same."""
-        return d_vectors
+        """Return the width of the output that the layer reads."""
+        return traits.pooler_width if self.pooling.output == "pooler_output" else traits.width
 
 
-class MeanVectors(SentenceVectors):
-    """The mean of the last hidden state over each input, boundary pieces among it."""
+def ClassVectors() -> SentenceVectors:
+    """Build a layer that reads the last hidden state of each input's class token, such as `[CLS]`.
 
-    def select(self, outputs: Activations, wordpieces: Wordpieces) -> Array:
-        """RETURNS (float32, (n_inputs, width)): The means."""
-        return self.ops.reduce_mean(
-            self.ops.as_contig(outputs.last_hidden_state), self.ops.asarray1i(wordpieces.lengths)
-        )
+    RETURNS (Model): Sequence of Doc -> Ragged of float32, rows (n_inputs, width).
+    """
+    return SentenceVectors(CLASS)
 
-    def spread(self, d_vectors: Array, outputs: Activations, wordpieces: Wordpieces) -> Array:
-        """RETURNS (float32, (n_wp, width)): Each input's gradient, shared among its rows."""
-        return self.ops.backprop_reduce_mean(
-            self.ops.as_contig(d_vectors), self.ops.asarray1i(wordpieces.lengths)
-        )
+
+def PoolerVectors() -> SentenceVectors:
+    """Build a layer that reads the pooler output of each input.
+
+    RETURNS (Model): Sequence of Doc -> Ragged of float32, rows (n_inputs, width).
+    """
+    return SentenceVectors(POOLER)
+
+
+def MeanVectors() -> SentenceVectors:
+    """Build a layer that averages the last hidden state of each input, boundary pieces included.
+
+    RETURNS (Model): Sequence of Doc -> Ragged of float32, rows (n_inputs, width).
+    """
+    return SentenceVectors(MEAN)
 
 
 def forward(
@@ -94,10 +120,12 @@ def forward(
 
     docs (sequence of Doc, (n_docs,)): Docs that have been through the transformer.
     RETURNS (Ragged, float32): Rows (n_inputs, width), and how many of them each Doc has; and a
-        callback that adds their gradient to that of the output. It returns an empty list.
-    RAISES (ValueError): TB021 for a Doc that has not been through the transformer.
+        callback that adds their gradient to the gradient of the output. It returns an empty list.
+    RAISES (ValueError): TB021 for a Doc that has not been through the transformer; TB024 for a
+        gradient that comes too late.
     """
     assert isinstance(model, SentenceVectors)
+    model.check_sample(docs, is_train)
     read = [_read(model, doc) for doc in docs]
     vectors = [model.ops.alloc2f(0, model.get_dim("nO")), *(vectors for vectors, _, _ in read)]
     lengths = [len(vectors) for vectors, _, _ in read]
@@ -105,11 +133,12 @@ def forward(
     ragged = Ragged(model.ops.xp.concatenate(vectors), model.ops.asarray1i(lengths))
 
     def backprop(d_vectors: Ragged) -> list[Any]:
+        output, _, unpool = model.pooling[1:]
         start = 0
         for doc, (_, outputs, wordpieces), length in zip(receivers, read, lengths, strict=True):
             d_doc = d_vectors.dataXd[start : start + length]
             if outputs is not None and wordpieces is not None and length:
-                add_gradient(doc, model.output, model.spread(d_doc, outputs, wordpieces))
+                add_gradient(doc, output, unpool(model.ops, d_doc, outputs, wordpieces))
             start += length
         model.contribute()
         return []
@@ -120,11 +149,12 @@ def forward(
 def _read(model: SentenceVectors, doc: Doc) -> tuple[Array, Activations | None, Wordpieces | None]:
     outputs, wordpieces = get_outputs(doc), get_wordpieces(doc)
     if outputs is None or wordpieces is None:
-        if being_initialized():
+        if model.is_sample(doc):
             return model.ops.alloc2f(1, model.get_dim("nO")), None, None
-        name = model.component or model.name
-        message = errors.TB021.format(n_tokens=len(doc), name=name, found="no output")
+        message = errors.TB021.format(
+            component=model.describe(), n_tokens=len(doc), found="no output"
+        )
         raise ValueError(message)
     if not len(wordpieces.lengths):
         return model.ops.alloc2f(0, model.get_dim("nO")), None, None
-    return model.select(outputs, wordpieces), outputs, wordpieces
+    return model.pooling.pool(model.ops, outputs, wordpieces), outputs, wordpieces

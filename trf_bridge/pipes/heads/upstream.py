@@ -4,43 +4,51 @@ from __future__ import annotations
 
 from typing import Any
 
+from spacy.pipeline import TrainablePipe
 from thinc.api import Model
 
-from ...wrappers.traits import Traits
+from ...wrappers.models.layer import get_shim
 from .listener import Listener
-from .pending import PendingBatch
+from .pending import PendingSlot
 
 
 class Upstream:
-    """What spaCy expects of a component that others listen to, such as its own Tok2Vec."""
+    """What spaCy expects of a component that others listen to, such as its own Tok2Vec.
+
+    name (str): Name of the component.
+    listener_map (dict): The listeners of each component.
+    """
 
     name: str
     listener_map: dict[str, list[Listener]]
+    _slot: PendingSlot
 
-    def traits(self) -> Traits | None:
-        """RETURNS (Traits): What the transformer gives; None while it has no weights."""
-        raise TypeError(type(self))
+    @property
+    def _layer(self) -> Model[Any, Any]:
+        """Return the layer without settling the pending batch."""
+        layer: Model[Any, Any] = TrainablePipe.model.__get__(self)
+        return layer
 
     @property
     def listeners(self) -> list[Listener]:
-        """RETURNS (list of Listener): The layers that listen to this component."""
-        return [listener for found in self.listener_map.values() for listener in found]
+        """Return the layers that listen to this component."""
+        return [listener for listeners in self.listener_map.values() for listener in listeners]
 
     @property
     def listening_components(self) -> list[str]:
-        """RETURNS (list of str): The components that listen to this one."""
+        """Return the names of the components that listen to this one."""
         return list(self.listener_map)
 
     def add_listener(self, listener: Listener, component_name: str) -> None:
-        """Connect a layer of a component that comes after this one.
+        """Connect a layer of a component after this one.
 
         listener (Listener): The layer.
         component_name (str): Name of its component.
         """
-        found = self.listener_map.setdefault(component_name, [])
-        if all(listener is not other for other in found):
-            found.append(listener)
-        listener.connect(component_name, self.traits())
+        listeners = self.listener_map.setdefault(component_name, [])
+        if all(listener is not other for other in listeners):
+            listeners.append(listener)
+        listener.connect(component_name, get_shim(self._layer).traits, self._slot)
 
     def remove_listener(self, listener: Listener, component_name: str) -> bool:
         """Disconnect a layer.
@@ -49,18 +57,21 @@ class Upstream:
         component_name (str): Name of its component.
         RETURNS (bool): Whether it was connected.
         """
-        found = self.listener_map.get(component_name, [])
-        kept = [other for other in found if other is not listener]
+        listeners = self.listener_map.get(component_name, [])
+        kept = [other for other in listeners if other is not listener]
         if kept:
             self.listener_map[component_name] = kept
         else:
             self.listener_map.pop(component_name, None)
-        return len(kept) < len(found)
+        if len(kept) < len(listeners):
+            listener.disconnect()
+            return True
+        return False
 
     def find_listeners(self, component: Any) -> None:
         """Connect every layer of a component that listens to this one.
 
-        component (callable): A component that comes after this one.
+        component (callable): A component after this one.
         """
         model = getattr(component, "model", None)
         for node in model.walk() if isinstance(model, Model) else []:
@@ -68,15 +79,7 @@ class Upstream:
                 self.add_listener(node, component.name)
 
     def sync_listeners(self) -> None:
-        """Tell every listener the width, once the weights are there."""
-        for name, found in self.listener_map.items():
-            for listener in found:
-                listener.connect(name, self.traits())
-
-    def hand_out(self, batch: PendingBatch | None) -> None:
-        """Give every listener the training batch that it will see next.
-
-        batch (PendingBatch): The batch; None when it is over.
-        """
-        for listener in self.listeners:
-            listener.batch = batch
+        """Set the width of every listener, once the weights are loaded."""
+        for name, listeners in self.listener_map.items():
+            for listener in listeners:
+                listener.connect(name, get_shim(self._layer).traits, self._slot)
