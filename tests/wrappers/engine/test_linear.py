@@ -1,226 +1,411 @@
-"""Linear layers whose products oneDNN computes: the same numbers, and never from old weights."""
+"""Linear layers whose products oneDNN computes: which are replaced, and that the numbers stay."""
 
 import copy
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
 from torch import nn
 from torch_oracle import add_writer, get_module, make_adam, make_examples, make_sgd
 
-from trf_bridge.wrappers.engine import linear as products
-from trf_bridge.wrappers.engine.linear import FastLinear, pays, round_up, use_fast_products
+from trf_bridge.wrappers.engine import linear
+from trf_bridge.wrappers.engine.linear import OneDnnLinear, choose_products, is_amd, round_up
+from trf_bridge.wrappers.modules import replace_modules
 
 pytestmark = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN"
 )
 
+TEXT = "The sea is calm tonight. The tide is full."
+
+
+def convert(layer, products="onednn"):
+    """Return what `choose_products` puts in the place of a layer."""
+    model = nn.Sequential(layer)
+    choose_products(model, products)
+    return model[0]
+
 
 @pytest.fixture
-def layers(monkeypatch):
-    """A linear layer and a fast one with the same weights."""
-    monkeypatch.setattr(products, "pays", lambda *shape: True)
+def layers():
+    """A linear layer of torch and one of oneDNN with the same weights."""
     torch.manual_seed(0)
-    usual = nn.Linear(24, 40)
-    fast = copy.deepcopy(usual)
-    use_fast_products(nn.Sequential(fast))
-    assert type(fast) is FastLinear
-    return usual, fast
+    plain = nn.Linear(24, 40)
+    onednn = convert(copy.deepcopy(plain))
+    assert type(onednn) is OneDnnLinear
+    return plain, onednn
 
 
 def assert_same(one, two):
     torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-5)
 
 
-def test_prediction_is_that_of_the_usual_layer(layers):
-    usual, fast = layers
+# Numbers
+
+
+def test_prediction_equals_that_of_torch(layers):
+    plain, onednn = layers
     for shape in [(3, 5, 24), (7, 24), (24,), (0, 5, 24)]:
         inputs = torch.randn(shape)
         with torch.inference_mode():
-            assert_same(fast(inputs), usual(inputs))
+            assert_same(onednn(inputs), plain(inputs))
 
 
 @pytest.mark.parametrize("has_bias", [True, False])
-def test_gradients_are_those_of_the_usual_layer(layers, has_bias):
-    usual, fast = layers
+def test_gradients_equal_those_of_torch(layers, has_bias):
+    plain, onednn = layers
     if not has_bias:
-        usual.bias = fast.bias = None
+        plain.bias = onednn.bias = None
     inputs = torch.randn(3, 5, 24)
     d_outputs = torch.randn(3, 5, 40)
     gradients = []
     for layer in layers:
-        given = inputs.clone().requires_grad_()
-        layer(given).backward(d_outputs)
-        gradients.append([given.grad, *(weights.grad for weights in layer.parameters())])
+        own_inputs = inputs.clone().requires_grad_()
+        layer(own_inputs).backward(d_outputs)
+        gradients.append([own_inputs.grad, *(weights.grad for weights in layer.parameters())])
     for one, two in zip(*gradients, strict=True):
         assert_same(one, two)
 
 
-def test_gradient_of_frozen_weights_is_left_out(layers):
-    _, fast = layers
-    fast.requires_grad_(False)
+def test_frozen_weights_get_no_gradient(layers):
+    _, onednn = layers
+    onednn.requires_grad_(False)
     inputs = torch.randn(5, 24, requires_grad=True)
-    fast(inputs).sum().backward()
+    onednn(inputs).sum().backward()
     assert inputs.grad is not None
-    assert fast.weight.grad is None
+    assert onednn.weight.grad is None
 
 
-def test_weights_that_changed_are_laid_out_anew(layers):
-    usual, fast = layers
+def test_weights_are_laid_out_again_when_they_change(layers):
+    plain, onednn = layers
     inputs = torch.randn(5, 24)
     with torch.inference_mode():
-        fast(inputs)
+        onednn(inputs)
     with torch.no_grad():
         for layer in layers:
             layer.weight.mul_(2.0)
     with torch.inference_mode():
-        assert_same(fast(inputs), usual(inputs))
+        assert_same(onednn(inputs), plain(inputs))
     others = torch.randn(40, 24)
     for layer in layers:
-        layer.weight.data = others.clone()  # as averaged weights are put in
+        layer.weight.data = others.clone()  # as for averaged weights
     with torch.inference_mode():
-        assert_same(fast(inputs), usual(inputs))
+        assert_same(onednn(inputs), plain(inputs))
 
 
-def test_lower_precision_is_left_to_torch(layers):
-    usual, fast = layers
+def test_autocast_leaves_the_product_to_torch(layers):
+    plain, onednn = layers
     inputs = torch.randn(5, 24)
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
-        assert fast(inputs).dtype == torch.bfloat16
-        assert fast(inputs).equal(usual(inputs))
+        assert onednn(inputs).dtype == torch.bfloat16
+        assert onednn(inputs).equal(plain(inputs))
 
 
-def test_layers_stay_as_they_are_where_it_does_not_pay(monkeypatch):
-    monkeypatch.setattr(products, "pays", lambda *shape: False)
-    layer = nn.Linear(24, 40)
-    use_fast_products(nn.Sequential(layer))
-    assert type(layer) is nn.Linear
-
-
-@pytest.mark.parametrize("has_bias", [True, False])
-def test_products_are_timed_as_the_layers_compute_them(has_bias, monkeypatch):
-    timed = []
-
-    def linear(input, weight, bias=None):
-        timed.append((weight.shape, bias is not None))
-        return input @ weight.t()
-
-    monkeypatch.setattr(products, "_seconds", lambda run: run() is None)
-    layer = nn.Linear(24, 40, bias=has_bias)
-    pays.cache_clear()
-    with monkeypatch.context() as patched:
-        patched.setattr(nn.functional, "linear", linear)
-        use_fast_products(nn.Sequential(layer))
-    pays.cache_clear()
-    assert set(timed) == {((40, 24), has_bias)}
-
-
-@pytest.mark.parametrize(("usual", "packed"), [(1.0, 0.5), (1.0, 1.0), (0.5, 1.0)])
-def test_all_layers_together_must_gain(usual, packed, monkeypatch):
-    # The layer of which there are many decides: 9 with the times given, 1 with the reverse.
-    seconds = {8: (usual, packed), 4: (packed, usual)}
-    monkeypatch.setattr(products, "_time_both", lambda n_out, *rest: seconds[n_out])
-    shapes = frozenset({((8, 8, True), 9), ((4, 8, True), 1)})
-    assert pays.__wrapped__(shapes, 1) is (usual > packed)
-
-
-def test_the_answer_is_found_once():
-    shapes = frozenset({((8, 8, True), 2)})
-    assert pays(shapes, 1) is pays(shapes, 1)
-    assert pays.cache_info().hits >= 1
+def test_bf16_equals_that_of_torch(layers):
+    plain, onednn = (layer.bfloat16() for layer in layers)
+    inputs = torch.randn(5, 24).bfloat16()
+    with torch.inference_mode():
+        torch.testing.assert_close(onednn(inputs), plain(inputs))
 
 
 def test_copies_lay_out_their_own_weights(layers):
-    usual, fast = layers
+    plain, onednn = layers
     inputs = torch.randn(5, 24)
     with torch.inference_mode():
-        fast(inputs)
-    copied = copy.deepcopy(fast)
-    assert type(copied) is FastLinear
+        onednn(inputs)
+    copied = copy.deepcopy(onednn)
+    assert type(copied) is OneDnnLinear
     with torch.inference_mode():
-        assert_same(copied(inputs), usual(inputs))
+        assert_same(copied(inputs), plain(inputs))
 
 
-def test_layers_made_in_inference_mode_work(monkeypatch):
-    monkeypatch.setattr(products, "pays", lambda *shape: True)
+def test_layers_created_in_inference_mode_work():
     with torch.inference_mode():
-        usual = nn.Linear(24, 40)
-        fast = copy.deepcopy(usual)
-        use_fast_products(nn.Sequential(fast))
-        assert type(fast) is FastLinear
+        plain = nn.Linear(24, 40)
+        onednn = convert(copy.deepcopy(plain))
+        assert type(onednn) is OneDnnLinear
         inputs = torch.randn(5, 24)
-        assert_same(fast(inputs), usual(inputs))
+        assert_same(onednn(inputs), plain(inputs))
 
 
-def test_bf16_is_that_of_the_usual_layer(layers):
-    usual, fast = (layer.bfloat16() for layer in layers)
-    inputs = torch.randn(5, 24).bfloat16()
-    with torch.inference_mode():
-        torch.testing.assert_close(fast(inputs), usual(inputs))
+# The choice of the library
+
+
+@pytest.mark.parametrize(
+    ("products", "amd", "expected"),
+    [
+        ("auto", True, OneDnnLinear),
+        ("auto", False, nn.Linear),
+        ("onednn", True, OneDnnLinear),
+        ("onednn", False, OneDnnLinear),
+        ("torch", True, nn.Linear),
+        ("torch", False, nn.Linear),
+    ],
+)
+def test_setting_and_processor_choose_the_library(products, amd, expected, monkeypatch):
+    monkeypatch.setattr(linear, "is_amd", lambda: amd)
+    assert type(convert(nn.Linear(24, 40), products)) is expected
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "processor", "expected"),
+    [
+        ("vendor_id\t: AuthenticAMD\n", "", True),
+        ("vendor_id\t: GenuineIntel\n", "", False),
+        ("CPU implementer\t: 0x41\n", "", False),
+        (None, "AMD64 Family 25 Model 33 Stepping 0, AuthenticAMD", True),
+        (None, "Intel64 Family 6 Model 85 Stepping 7, GenuineIntel", False),
+        (None, "arm", False),
+    ],
+)
+def test_vendor_of_the_processor(cpuinfo, processor, expected, tmp_path, monkeypatch):
+    """On Linux in /proc/cpuinfo, elsewhere in the name of the processor."""
+    path = tmp_path / "cpuinfo"
+    if cpuinfo is not None:
+        path.write_text(cpuinfo, encoding="utf8")
+    monkeypatch.setattr(linear, "Path", lambda name: path)
+    monkeypatch.setattr(linear.platform, "processor", lambda: processor)
+    assert is_amd.__wrapped__() is expected
+
+
+def test_torch_computes_the_products_without_onednn(monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    for dtype in (torch.float32, torch.bfloat16):
+        assert type(convert(nn.Linear(24, 40, dtype=dtype))) is nn.Linear
 
 
 @pytest.mark.parametrize("supported", [True, False])
-def test_bf16_is_not_timed(supported, monkeypatch):
-    def fail(*shape):
-        raise AssertionError("timed")
-
-    monkeypatch.setattr(products, "_time_both", fail)
+@pytest.mark.parametrize("products", ["auto", "torch", "onednn"])
+def test_bf16_uses_onednn_wherever_it_is_supported(supported, products, monkeypatch):
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported)
-    layer = nn.Linear(24, 40, dtype=torch.bfloat16)
-    double = nn.Linear(24, 40, dtype=torch.float64)
-    use_fast_products(nn.Sequential(layer, double))
-    assert type(layer) is (FastLinear if supported else nn.Linear)
-    assert type(double) is nn.Linear
+    layer, double = nn.Linear(24, 40, dtype=torch.bfloat16), nn.Linear(24, 40, dtype=torch.float64)
+    assert type(convert(layer, products)) is (OneDnnLinear if supported else nn.Linear)
+    assert type(convert(double, products)) is nn.Linear
 
 
-def test_whole_pipeline_gives_the_same_rows(fresh, monkeypatch):
-    text = "The sea is calm tonight. The tide is full."
-    usual = fresh("bert")(text)
-    monkeypatch.setattr(products, "pays", lambda *shape: True)
-    fast = fresh("bert")
-    assert any(
-        type(m) is FastLinear for m in fast.get_pipe("trf_tok2vec").model.shims[0]._model.modules()
-    )
-    assert_same(torch.from_numpy(fast(text).tensor), torch.from_numpy(usual.tensor))
+def test_choice_can_be_taken_back(layers):
+    plain, onednn = layers
+    inputs = torch.randn(5, 24)
+    with torch.inference_mode():
+        onednn(inputs)
+    back = convert(onednn, "torch")
+    assert type(back) is nn.Linear
+    assert vars(back).keys() == vars(plain).keys()
+    with torch.inference_mode():
+        assert back(inputs).equal(plain(inputs))
+
+
+# Prints the libraries, and the bytes of doc.tensor in two precisions.
+TENSORS = """
+import sys
+import spacy
+text, *folders = sys.argv[1:]
+for folder in folders:
+    nlp = spacy.load(folder)
+    print(nlp.get_pipe("trf_tok2vec").engine.count_products(), nlp(text).tensor.tobytes().hex())
+"""
+BUSY = "while True: sum(range(10_000))"
+
+
+def test_two_processes_compute_the_same_bits(fresh, tmp_path):
+    """One of them on a busy machine, and with other hashes of strings."""
+    for precision in ("fp32", "bf16"):
+        fresh("bert", precision=precision).to_disk(tmp_path / precision)
+    folders = [str(tmp_path / precision) for precision in ("fp32", "bf16")]
+    outputs = []
+    for n_busy in (0, 2):
+        others = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(n_busy)]
+        try:
+            run = subprocess.run(
+                [sys.executable, "-c", TENSORS, TEXT, *folders],
+                env={**os.environ, "PYTHONHASHSEED": str(n_busy)},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+        finally:
+            for other in others:
+                other.kill()
+                other.wait()
+        outputs.append(run.stdout.splitlines())
+    assert [len(line) > 1000 for line in outputs[0]] == [True, True]
+    assert outputs[0] == outputs[1]
+
+
+def test_nothing_is_timed(fresh, monkeypatch):
+    """A choice that depended on the time would differ from process to process."""
+    import time
+
+    def fail():
+        raise AssertionError("the time was read")
+
+    for name in ("perf_counter", "perf_counter_ns", "process_time", "monotonic"):
+        monkeypatch.setattr(time, name, fail)
+    models = [make_layers() for _ in "12"]
+    for model in models:
+        choose_products(model, "auto")
+    assert [type(m) for m in models[0].modules()] == [type(m) for m in models[1].modules()]
+
+
+# Replaced modules
+
+
+class OwnLinear(nn.Linear):
+    """A linear layer of a user, which computes something else."""
+
+    def forward(self, input):
+        return -super().forward(input)
+
+
+class Tied(nn.Module):
+    """A model that uses layers twice, and one with the weights of another."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = self.again = nn.Linear(24, 24)
+        self.blocks = nn.ModuleList([nn.Linear(24, 24)] * 2)
+        self.tied = nn.Linear(24, 24)
+        self.tied.weight = self.first.weight
+        self.own = OwnLinear(24, 24)
+        self.missing = None
+
+    def forward(self, input):
+        for layer in (self.first, self.again, *self.blocks, self.tied, self.own):
+            input = layer(input)
+        return input
+
+
+def make_layers():
+    torch.manual_seed(0)
+    return Tied().eval()
+
+
+def test_replaced_layers_share_their_weights_and_stay_tied():
+    model, plain = make_layers(), make_layers()
+    before = dict(model.named_parameters(remove_duplicate=False))
+    weights = copy.deepcopy(model.state_dict())
+    choose_products(model, "onednn")
+    after = dict(model.named_parameters(remove_duplicate=False))
+    assert list(after) == list(before)
+    assert all(after[name] is before[name] for name in before)
+    assert list(model.state_dict()) == list(weights)
+    assert all(model.state_dict()[name].equal(weights[name]) for name in weights)
+    assert model.again is model.first
+    assert model.blocks[0] is model.blocks[1]
+    assert model.tied.weight is model.first.weight
+    assert not model.tied.training
+    replaced = {name for name, m in model.named_modules() if type(m) is OneDnnLinear}
+    assert replaced == {"first", "blocks.0", "tied"}  # named_modules lists each once
+    inputs = torch.randn(5, 24)
+    with torch.inference_mode():
+        assert_same(model(inputs), plain(inputs))
+
+
+def test_layers_of_a_users_class_are_left_alone():
+    model = make_layers()
+    own = model.own
+    choose_products(model, "onednn")
+    assert model.own is own
+    assert type(own) is OwnLinear
+
+
+def test_modules_keep_their_class():
+    """Layers are replaced on their parents; the objects that a user may hold do not change."""
+    layer = nn.Linear(24, 24)
+    model = nn.Sequential(layer)
+    choose_products(model, "onednn")
+    assert type(layer) is nn.Linear
+    assert model[0] is not layer
+    assert model[0].weight is layer.weight
+
+
+def test_hooks_and_attributes_outlive_the_replacement():
+    layer, calls = nn.Linear(24, 24), []
+    layer.note = "of the user"
+    layer.register_buffer("scale", torch.full((1,), 2.0))
+    handle = layer.register_forward_hook(lambda module, args, output: output * module.scale)
+    layer.register_full_backward_hook(lambda module, *gradients: calls.append(module))
+    inputs = torch.randn(5, 24, requires_grad=True)
+    expected = layer(inputs)
+    replaced = convert(layer)
+    assert type(replaced) is OneDnnLinear
+    assert replaced.note == "of the user"
+    assert_same(replaced(inputs), expected)
+    replaced(inputs).sum().backward()
+    assert calls == [replaced]
+    handle.remove()
+    assert_same(replaced(inputs) * 2, expected)
+
+
+@pytest.mark.parametrize(
+    "normalize", [nn.utils.spectral_norm, nn.utils.parametrizations.weight_norm]
+)
+def test_layers_with_computed_weights_are_left_alone(normalize):
+    """torch computes such weights before each call, by a hook or by a property."""
+    layer = normalize(nn.Linear(24, 24))
+    assert convert(layer) is layer
+
+
+def test_modules_are_replaced_on_every_parent():
+    shared = nn.Dropout(0.1)
+    model = nn.Sequential(shared, nn.Sequential(shared, shared), nn.Linear(2, 2))
+    replace_modules(model, lambda m: nn.Identity() if type(m) is nn.Dropout else m)
+    assert type(model[0]) is nn.Identity
+    assert model[1][0] is model[1][1] is model[0]
+    assert type(model[2]) is nn.Linear
+
+
+# Whole pipelines
+
+
+def test_whole_pipeline_gives_the_same_rows(fresh):
+    plain, onednn = (fresh("bert", products=products) for products in ("torch", "onednn"))
+    counts = [nlp.get_pipe("trf_tok2vec").engine.count_products() for nlp in (plain, onednn)]
+    n_layers = sum(isinstance(m, nn.Linear) for m in get_module(plain).modules())
+    assert counts == [{"torch": n_layers, "onednn": 0}, {"torch": 0, "onednn": n_layers}]
+    assert_same(torch.from_numpy(onednn(TEXT).tensor), torch.from_numpy(plain(TEXT).tensor))
 
 
 @pytest.mark.parametrize("make_optimizer", [make_adam, make_sgd])
-def test_prediction_after_an_update_is_of_the_new_weights(make_optimizer, fresh, monkeypatch):
-    text = "The sea is calm tonight. The tide is full."
-    monkeypatch.setattr(products, "pays", lambda *shape: True)
-    fast = fresh("bert")
-    before = fast(text).tensor
-    add_writer(fast)
-    fast.update(make_examples(fast, [text]), sgd=make_optimizer(0.1))
-    after = fast(text).tensor
+def test_prediction_after_an_update_is_of_the_new_weights(make_optimizer, fresh):
+    onednn = fresh("bert", products="onednn")
+    before = onednn(TEXT).tensor
+    add_writer(onednn)
+    onednn.update(make_examples(onednn, [TEXT]), sgd=make_optimizer(0.1))
+    after = onednn(TEXT).tensor
     assert abs(before - after).max() > 1e-3
-    for layer in get_module(fast).modules():
-        if type(layer) is FastLinear:
-            layer.__class__ = nn.Linear
-    assert_same(torch.from_numpy(after), torch.from_numpy(fast(text).tensor))
+    choose_products(get_module(onednn), "torch")
+    assert onednn.get_pipe("trf_tok2vec").engine.count_products()["onednn"] == 0
+    assert_same(torch.from_numpy(after), torch.from_numpy(onednn(TEXT).tensor))
+
+
+# Numbers of rows
 
 
 @pytest.mark.parametrize("is_train", [False, True])
 def test_few_numbers_of_rows_are_multiplied(layers, is_train, monkeypatch):
-    """oneDNN keeps half a megabyte for each, and batches come in all sizes."""
-    called = []
+    """oneDNN stores half a megabyte for each, and batches have all sizes."""
+    shapes = []
     product = torch.ops.mkldnn._linear_pointwise
 
     def spy(input, *args):
-        called.append(input.shape)
+        shapes.append(input.shape)
         return product(input, *args)
 
     monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", spy)
     sizes = range(1, 130)
     for n_rows in sizes:
-        given = [torch.ones(n_rows, 24, requires_grad=is_train) for _ in layers]
-        outputs = [layer(input) for layer, input in zip(layers, given, strict=True)]
+        inputs = [torch.ones(n_rows, 24, requires_grad=is_train) for _ in layers]
+        outputs = [layer(rows) for layer, rows in zip(layers, inputs, strict=True)]
         assert_same(*outputs)
         if is_train:
             for output in outputs:
                 output.sum().backward()
-            assert_same(*(input.grad for input in given))
-    assert len(called) == len(sizes) * (2 if is_train else 1)
-    assert len({shape[0] for shape in called}) == len({round_up(n) for n in sizes}) < 20
+            assert_same(*(rows.grad for rows in inputs))
+    assert len(shapes) == len(sizes) * (2 if is_train else 1)
+    assert len({shape[0] for shape in shapes}) == len({round_up(n) for n in sizes}) < 20
 
 
 def test_numbers_of_rows_are_few_and_little_larger():

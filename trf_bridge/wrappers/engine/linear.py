@@ -118,7 +118,8 @@ def choose_products(model: nn.Module, products: str) -> None:
         # A subclass may compute something else.
         if not isinstance(layer, nn.Linear) or type(layer) not in (nn.Linear, OneDnnLinear):
             return layer
-        if layer.weight.device.type != "cpu":
+        # Weights that a hook computes before each call could not be laid out once.
+        if not isinstance(layer.weight, nn.Parameter) or layer.weight.device.type != "cpu":
             return layer
         layer_type = OneDnnLinear if uses_onednn.get(layer.weight.dtype) else nn.Linear
         if type(layer) is layer_type:
