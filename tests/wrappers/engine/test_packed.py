@@ -1,9 +1,11 @@
-"""Inputs in one row without padding, against each input alone."""
+"""The engine without padding, and its attention, against each input alone."""
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
+import logging
 from unittest import mock
 
 import numpy
@@ -14,16 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import MAX_LENGTH
 
-from trf_bridge.wrappers.engine import packed as unpadded
-from trf_bridge.wrappers.engine.batched_attention import attend_by_products
-from trf_bridge.wrappers.engine.layout import CELLS, Layout
-from trf_bridge.wrappers.engine.packed import (
-    NAME,
-    run_model,
-    unpadded_attention,
-    unpadded_inputs,
-    use_unpadded,
-)
+from trf_bridge.wrappers.engine import packed, packed_attention
+from trf_bridge.wrappers.engine.layout import MAX_CELLS, Layout
+from trf_bridge.wrappers.engine.packed import pack_inputs, pool_inputs, use_packed
+from trf_bridge.wrappers.engine.packed_attention import NAME, attend_in_batches
 from trf_bridge.wrappers.engine.planning import MAX_PADDING
 from trf_bridge.wrappers.models.layer import TransformerModel, get_shim, get_traits
 from trf_bridge.wrappers.training.dropout import drop_out
@@ -34,7 +30,7 @@ HEADS, WIDTH = 2, 3
 
 
 class Attention(torch.nn.Module):
-    """What transformers' attention interface is handed: something with these two attributes."""
+    """A module as transformers passes it to its attention functions."""
 
     num_key_value_groups = 1
 
@@ -44,7 +40,7 @@ class Attention(torch.nn.Module):
 
 
 def attend_alone(query, key, value, lengths, allowed, scaling=WIDTH**-0.5):
-    """Each input by itself: softmax(q k scaling) v over the pairs that are allowed."""
+    """Compute softmax(q k scaling) v for each input alone, over the pairs that are allowed."""
     rows, start = [], 0
     for n in lengths:
         q, k, v = (states[:, :, start : start + n] for states in (query, key, value))
@@ -56,7 +52,7 @@ def attend_alone(query, key, value, lengths, allowed, scaling=WIDTH**-0.5):
 
 
 def masks(n_rows, window):
-    """Which wordpiece may see which, by distance."""
+    """Return which wordpieces may attend to which others, by distance."""
     at = torch.arange(n_rows)
     distance = at[:, None] - at[None, :]
     return {
@@ -79,7 +75,7 @@ falling_lengths = st.lists(st.integers(1, 40), min_size=1, max_size=12).map(
     shares_keys=st.booleans(),
     seed=st.integers(0, 9),
 )
-def test_attention_looks_inside_each_input_alone(lengths, kind, short, scaling, shares_keys, seed):
+def test_attention_stays_within_each_input(lengths, kind, short, scaling, shares_keys, seed):
     generator = torch.Generator().manual_seed(seed)
     query, key, value = (
         torch.randn((1, heads, sum(lengths), WIDTH), generator=generator)
@@ -95,8 +91,9 @@ def test_attention_looks_inside_each_input_alone(lengths, kind, short, scaling, 
     for as_numbers in (False, True):
         if as_numbers and mask is not None:
             mask = torch.zeros(mask.shape).masked_fill(~mask, float("-inf"))
-        with mock.patch.multiple(unpadded, SHORT=short, MANY=1):
-            got, weights = unpadded_attention(
+        bounds = {"MAX_BATCHED_LENGTH": short, "MIN_BATCHED_INPUTS": 1}
+        with mock.patch.multiple(packed_attention, **bounds):
+            got, weights = packed_attention.packed_attention(
                 module, query, key, value, mask, layout=layout, dropout=0.0, scaling=scaling
             )
         assert weights is None
@@ -106,8 +103,8 @@ def test_attention_looks_inside_each_input_alone(lengths, kind, short, scaling, 
 @pytest.mark.parametrize("kind", ["full", "causal", "sliding"])
 @pytest.mark.parametrize("short", [0, 128])
 def test_gradients_are_those_of_finite_differences(kind, short, monkeypatch):
-    monkeypatch.setattr(unpadded, "SHORT", short)
-    monkeypatch.setattr(unpadded, "MANY", 1)
+    monkeypatch.setattr(packed_attention, "MAX_BATCHED_LENGTH", short)
+    monkeypatch.setattr(packed_attention, "MIN_BATCHED_INPUTS", 1)
     lengths, n_filler = [4, 3, 3, 1], 2
     states = [
         torch.randn(
@@ -121,7 +118,9 @@ def test_gradients_are_those_of_finite_differences(kind, short, monkeypatch):
     layout = Layout(numpy.asarray(lengths), CPU, n_filler)
 
     def run(*inputs):
-        return unpadded_attention(module, *inputs, mask, layout=layout, dropout=0.0)[0]
+        return packed_attention.packed_attention(module, *inputs, mask, layout=layout, dropout=0.0)[
+            0
+        ]
 
     assert any(group.real is not None for group in layout.groups)
     assert torch.autograd.gradcheck(run, states)
@@ -129,11 +128,11 @@ def test_gradients_are_those_of_finite_differences(kind, short, monkeypatch):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_attention_drops_weights(dtype):
-    """The same draw, applied by hand to softmax(q k / sqrt(width))."""
+    """The same random numbers, applied to softmax(q k / sqrt(width)) by hand."""
     torch.manual_seed(1)
     query, key, value = (torch.randn(5, HEADS, 7, WIDTH).to(dtype) for _ in "qkv")
     torch.manual_seed(0)
-    got = attend_by_products(query, key, value, None, dropout=0.4)
+    got = attend_in_batches(query, key, value, None, dropout=0.4)
     torch.manual_seed(0)
     kept = drop_out(torch.ones(5, HEADS, 7, 7), 0.4)
     q, k, v = (states.double() for states in (query, key, value))
@@ -154,7 +153,7 @@ def test_groups_hold_every_row_once_and_little_padding(lengths, heads):
     start = 0
     for group in groups:
         shape = (group.n, group.longest)
-        assert group.n * group.longest <= CELLS or group.n == 1
+        assert group.n * group.longest <= MAX_CELLS or group.n == 1
         assert group.n * group.longest - group.n_rows <= MAX_PADDING
         own = torch.arange(start, start + group.n_rows)
         assert group.rows.shape == shape
@@ -169,24 +168,29 @@ def test_groups_hold_every_row_once_and_little_padding(lengths, heads):
     assert start == lengths.sum()
 
 
-def hands_arguments_on(name):
-    """Whether this version of transformers lets a model hand unknown arguments to its attention."""
+def passes_arguments_on(name):
+    """Return whether a model of this version of transformers passes any arguments to its
+    attention."""
     import transformers
 
     signature = inspect.signature(getattr(transformers, name).forward)
     return any(p.kind == p.VAR_KEYWORD for p in signature.parameters.values())
 
 
-def test_which_models_can_be_run_without_padding(checkpoint):
+def test_which_models_can_run_without_padding(checkpoint):
     """The first positions are facts of the models: RoBERTa's start after its padding index, 1."""
-    answers = {
-        name: get_shim(load(checkpoint(name))).first_position
+    engines = {
+        name: get_shim(load(checkpoint(name))).engine
         for name in ("bert", "roberta", "xlm_roberta", "gpt2", "xlnet", "t5")
     }
-    assert answers == {
-        "bert": 0 if hands_arguments_on("BertModel") else None,
-        "roberta": 2 if hands_arguments_on("RobertaModel") else None,
-        "xlm_roberta": 2 if hands_arguments_on("XLMRobertaModel") else None,
+    first_positions = {
+        name: engine._first_position if engine.name == "packed" else None
+        for name, engine in engines.items()
+    }
+    assert first_positions == {
+        "bert": 0 if passes_arguments_on("BertModel") else None,
+        "roberta": 2 if passes_arguments_on("RobertaModel") else None,
+        "xlm_roberta": 2 if passes_arguments_on("XLMRobertaModel") else None,
         "gpt2": 0,
         "xlnet": None,
         "t5": None,
@@ -200,7 +204,9 @@ def load(folder, **options):
 
 
 def test_attention_weights_need_padded_batches(checkpoint):
-    assert get_shim(load(checkpoint("bert"), output_attentions=True)).first_position is None
+    engine = get_shim(load(checkpoint("bert"), output_attentions=True)).engine
+    assert engine.name == "padded"
+    assert engine.reason == "its attention implementation is 'eager', not 'sdpa'"
 
 
 def plain_model(folder):
@@ -214,12 +220,12 @@ def ignores_the_layout(model):
     return {"forward": lambda *args, layout=None, **kwargs: forward(*args, **kwargs)}
 
 
-def does_not_know_the_layout(model):
+def takes_no_layout(model):
     forward = model.forward
 
     def strict(*args, **kwargs):
         if "layout" in kwargs:
-            raise TypeError("unexpected argument")
+            raise TypeError("forward() got an unexpected keyword argument 'layout'")
         return forward(*args, **kwargs)
 
     return {"forward": strict}
@@ -231,24 +237,125 @@ def pools_every_wordpiece(model):
     return {"pooler": lambda states: pooler(states.mean(1, keepdim=True))}
 
 
-@pytest.mark.parametrize(
-    "change", [ignores_the_layout, does_not_know_the_layout, pools_every_wordpiece]
-)
-def test_model_that_would_give_something_else_is_left_as_it_was(checkpoint, change):
+def fails(model):
+    forward = model.forward
+
+    def broken(*args, **kwargs):
+        if "layout" in kwargs:
+            raise ZeroDivisionError("division by zero\nin code of the checkpoint")
+        return forward(*args, **kwargs)
+
+    return {"forward": broken}
+
+
+def returns_no_numbers(model):
+    forward = model.forward
+
+    def without_numbers(*args, **kwargs):
+        outputs = forward(*args, **kwargs)
+        if "layout" in kwargs:
+            outputs.last_hidden_state[:] = float("nan")
+        return outputs
+
+    return {"forward": without_numbers}
+
+
+def change_forward(model, change):
+    """Set attributes of a model without its own checks."""
+    for name, value in change(model).items():
+        if name == "forward":
+            functools.update_wrapper(value, model.forward)  # with the same signature
+        object.__setattr__(model, name, value)
+    return model
+
+
+DIFFERS = "its outputs on a packed row differ from those of each input alone (by "
+CHANGES = {
+    ignores_the_layout: DIFFERS,
+    takes_no_layout: "it cannot run on a packed row (TypeError: forward() got an unexpected",
+    pools_every_wordpiece: DIFFERS,
+    returns_no_numbers: DIFFERS + "inf)",
+    fails: "it failed on a packed row (ZeroDivisionError: division by zero)",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_model_whose_outputs_would_change_is_left_alone(checkpoint, change):
     model = plain_model(checkpoint("bert"))
     traits = find_traits(model)
-    for name, value in change(model).items():
-        object.__setattr__(model, name, value)
+    change_forward(model, change)
     expected = model(input_ids=torch.tensor([[5, 6, 7]])).last_hidden_state
-    assert use_unpadded(model, traits) is None
+    support = use_packed(model, traits)
+    assert support.first_position is None
+    assert support.reason.startswith(CHANGES[change])
+    assert "\n" not in support.reason
     assert model.config._attn_implementation == "sdpa"
     assert model(input_ids=torch.tensor([[5, 6, 7]])).last_hidden_state.equal(expected)
 
 
-def test_padded_batches_still_give_the_same(checkpoint):
-    """The attention serves padded batches too, for whoever calls the model by hand."""
+@pytest.mark.parametrize("change", [*CHANGES, None])
+def test_only_unexpected_errors_are_logged(checkpoint, change, caplog):
+    model = plain_model(checkpoint("bert"))
+    traits = find_traits(model)
+    if change is not None:
+        change_forward(model, change)
+    with caplog.at_level(logging.DEBUG, logger="trf_bridge"):
+        reason = use_packed(model, traits).reason
+    records = [record for record in caplog.records if record.name.startswith("trf_bridge")]
+    if change is not fails:
+        assert not records
+        return
+    assert {record.levelno for record in records} == {logging.DEBUG}
+    assert all(reason in record.getMessage() for record in records)
+    assert all(record.exc_info[0] is ZeroDivisionError for record in records)
+
+
+def test_model_that_fails_runs_on_padded_batches(checkpoint, monkeypatch):
+    """The outputs are those of each input alone, and the engine returns the reason."""
+    wordpieces = build_wordpieces([7, 4, 2], ids=range(5, 18))
+    (expected,) = load(checkpoint("bert")).predict([wordpieces])
+
+    def load_failing(*args, **kwargs):
+        return change_forward(plain_model(checkpoint("bert")), fails)
+
+    monkeypatch.setattr("trf_bridge.wrappers.models.shim.load_model", load_failing)
+    model = load(checkpoint("bert"))
+    engine = get_shim(model).engine
+    assert (engine.name, engine.reason) == ("padded", CHANGES[fails])
+    assert repr(engine) == f"<PaddedEngine 'padded': {CHANGES[fails]}>"
+    (found,) = model.predict([wordpieces])
+    numpy.testing.assert_allclose(
+        found.last_hidden_state, expected.last_hidden_state, atol=1e-5, rtol=1e-5
+    )
+
+
+def test_own_errors_are_raised(checkpoint, monkeypatch):
+    """An error in the arguments is ours, and no property of the model."""
+
+    def broken(*args):
+        raise IndexError("a bug")
+
+    monkeypatch.setattr(packed, "Layout", broken)
+    with pytest.raises(IndexError, match="a bug"):
+        use_packed(plain_model(checkpoint("bert")), find_traits(plain_model(checkpoint("bert"))))
+
+
+@pytest.mark.skipif(
+    not passes_arguments_on("BertModel"), reason="this version of transformers pads BERT"
+)
+def test_engine_describes_itself(checkpoint):
+    engine = get_shim(load(checkpoint("bert"))).engine
+    assert engine.name == "packed"
+    assert engine.reason.startswith("its outputs equal those of each input alone (difference ")
+    assert repr(engine) == f"<PackedEngine 'packed': {engine.reason}>"
+    padded = get_shim(load(checkpoint("t5"))).engine
+    assert repr(padded) == "<PaddedEngine 'padded': it takes no position_ids>"
+
+
+def test_padded_batches_stay_the_same(checkpoint):
+    """The attention computes padded batches too, for users who call the model by hand."""
     model, expected = plain_model(checkpoint("gpt2")), plain_model(checkpoint("gpt2"))
-    assert use_unpadded(model, find_traits(model)) == 0
+    assert use_packed(model, find_traits(model)).first_position == 0
     assert model.config._attn_implementation == NAME
     inputs = {
         "input_ids": torch.tensor([[5, 6, 7, 8], [9, 10, 1, 1]]),
@@ -262,7 +369,7 @@ def test_padded_batches_still_give_the_same(checkpoint):
 
 @pytest.mark.parametrize("gradient_checkpointing", [False, True])
 def test_sliding_windows_are_kept(gradient_checkpointing):
-    """A mask that the short inputs of the first question do not show."""
+    """The sample inputs are too short for this mask."""
     from transformers import MistralConfig, MistralModel
 
     config = MistralConfig(
@@ -280,15 +387,17 @@ def test_sliding_windows_are_kept(gradient_checkpointing):
     ids = [torch.randint(3, 50, (n,)) for n in lengths]
     with torch.no_grad():
         expected = torch.cat([model(input_ids=i[None]).last_hidden_state[0] for i in ids])
-    first_position = use_unpadded(model, find_traits(model))
+    first_position = use_packed(model, find_traits(model)).first_position
     assert first_position == 0
     if gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
         model.train()
-    inputs = unpadded_inputs(
-        torch.cat(ids)[None].numpy(), None, numpy.asarray(lengths), first_position, CPU
+    arguments = pack_inputs(
+        torch.cat(ids).numpy(), None, numpy.asarray(lengths), first_position, CPU
     )
-    got = run_model(model, {**inputs, "use_cache": False}).last_hidden_state[0]
+    outputs = model(**arguments, use_cache=False)
+    pool_inputs(model, outputs, arguments["layout"])
+    got = outputs.last_hidden_state[0]
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
     got.sum().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
@@ -301,13 +410,13 @@ def test_config_on_disk_does_not_name_the_attention(checkpoint, tmp_path):
     text = (tmp_path / "config.json").read_text(encoding="utf8")
     assert NAME not in text
     assert json.loads(text)["n_positions"] == MAX_LENGTH
-    # The probe leaves no trace in what the layer says of its model.
+    # The comparison leaves the traits unchanged.
     assert get_traits(model).width == json.loads(text)["n_embd"]
 
 
 @pytest.mark.parametrize("is_train", [False, True])
 def test_inputs_without_wordpieces(checkpoint, is_train):
-    """As from a tokenizer that adds no boundary pieces, of an empty text."""
+    """For example those of an empty text, with a tokenizer that adds no boundary pieces."""
     model = load(checkpoint("bert"))
     ids = [5, 6, 7, 8, 9]
     full = build_wordpieces([3, 2], ids=ids)
@@ -327,16 +436,16 @@ def test_inputs_without_wordpieces(checkpoint, is_train):
 
 
 @given(lengths=falling_lengths, n_filler=st.integers(0, 70))
-def test_filler_is_seen_by_nobody(lengths, n_filler):
+def test_nothing_attends_to_filler(lengths, n_filler):
     generator = torch.Generator().manual_seed(0)
     n_rows, lengths = sum(lengths), numpy.asarray(lengths)
     states = [torch.randn((1, HEADS, n_rows + n_filler, WIDTH), generator=generator) for _ in "qkv"]
     module = Attention(is_causal=False)
-    alone, _ = unpadded_attention(
-        module, *(each[:, :, :n_rows] for each in states), None, layout=Layout(lengths, CPU)
-    )
+    attend = packed_attention.packed_attention
+    without = (each[:, :, :n_rows] for each in states)
+    alone, _ = attend(module, *without, None, layout=Layout(lengths, CPU))
     layout = Layout(lengths, CPU, n_filler)
-    filled, _ = unpadded_attention(module, *states, None, layout=layout)
+    filled, _ = attend(module, *states, None, layout=layout)
     assert filled.shape[1] == n_rows + n_filler
     torch.testing.assert_close(filled[:, :n_rows], alone, atol=1e-6, rtol=1e-6)
     assert layout.starts.tolist() == Layout(lengths, CPU).starts.tolist()
@@ -347,17 +456,44 @@ def test_filler_is_seen_by_nobody(lengths, n_filler):
 def test_filler_changes_nothing(name, is_train, checkpoint):
     docs = [build_wordpieces([7, 4], ids=range(5, 16)), build_wordpieces([2], ids=[9, 6])]
     found = []
-    for compiles_products in (False, True):
+    for rounds_up in (False, True):
         model = load(checkpoint(name))
-        get_shim(model).compiles_products = compiles_products
+        get_shim(model).engine._rounds_up = rounds_up
         outputs, backprop = model(docs, is_train=is_train)
         states = [a.last_hidden_state for a in outputs]
         states += [a.pooler_output for a in outputs if a.pooler_output is not None]
         if is_train:
-            backprop(outputs)  # any gradient will do
+            backprop(outputs)  # with any gradient
             weights = get_shim(model)._model.parameters()
             states += [w.grad.numpy() for w in weights if w.grad is not None]
         found.append(states)
     assert sum(map(len, docs)) % 8  # there is filler
     for one, two in zip(*found, strict=True):
         numpy.testing.assert_allclose(one, two, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.skipif(
+    not passes_arguments_on("BertModel"), reason="this version of transformers pads BERT"
+)
+@pytest.mark.parametrize("products", ["torch", "onednn"])
+def test_subbatches_without_padding(checkpoint, products):
+    """Their size is the number of wordpieces, rounded up for oneDNN."""
+    engine = get_shim(load(checkpoint("bert"), products=products)).engine
+    lengths = numpy.asarray([3, 0, 9, 5, 5, 0])
+    subbatches = [indices.tolist() for indices in engine.plan(lengths, 14)]
+    assert subbatches == [[2], [3, 4], [0]]
+    sizes = [engine.size(lengths[indices]) for indices in subbatches]
+    assert sizes == ([9, 10, 3] if products == "torch" else [16, 16, 8])
+    assert [indices.tolist() for indices in engine.plan(lengths, 0)] == [[2, 3, 4, 0]]
+    assert engine.plan(numpy.asarray([0, 0]), 5) == engine.plan(numpy.asarray([], "int64"), 5) == []
+
+
+def test_subbatches_with_padding(checkpoint):
+    """Their size is the number of inputs times the longest."""
+    engine = get_shim(load(checkpoint("t5"))).engine
+    lengths = numpy.asarray([3, 0, 9, 5, 5, 0])
+    subbatches = [indices.tolist() for indices in engine.plan(lengths, 15)]
+    assert subbatches == [[2], [3, 4, 0], [1, 5]]
+    assert [engine.size(lengths[indices]) for indices in subbatches] == [9, 15, 2]
+    assert [indices.tolist() for indices in engine.plan(lengths, 0)] == [[2, 3, 4, 0, 1, 5]]
+    assert engine.plan(numpy.asarray([], "int64"), 5) == []
