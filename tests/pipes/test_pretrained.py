@@ -38,7 +38,7 @@ def test_settings_reach_the_components(checkpoint):
     assert (wordpiecer.overflow, wordpiecer.stride, wordpiecer.revision) == ("window", 7, "v1")
     attrs = tok2vec.model.attrs
     assert (attrs["words_per_batch"], attrs["revision"]) == (99, "v1")
-    assert tok2vec.model.shims[0].precision == "bf16"
+    assert tok2vec.model.shims[0].settings.precision == "bf16"
     doc = nlp("One.")
     assert doc._.trf_all_hidden_states is not None
     assert doc._.trf_all_attentions is not None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import ClassVar
+
 import numpy
 import oracles
 import pytest
 import spacy
 from spacy.training import Example
 
-from trf_bridge.pipes.tokenizing import tokenize_docs
+from trf_bridge.pipes.doc.inputs import find_inputs
 from trf_bridge.pipes.doc.records import get_wordpieces
 
 TEXT = "Apple pie is delicious. Is it? Yes."
@@ -82,7 +85,7 @@ def test_update_sees_the_sentences_that_prediction_sees(fresh):
     wordpiecer.set_annotations = spy
     reference = nlp.make_doc(TEXT)
     for i, token in enumerate(reference):
-        token.is_sent_start = i == 0  # another opinion than the sentencizer's
+        token.is_sent_start = i == 0  # other boundaries than the sentencizer's
     predicted = spacy.tokens.Doc(nlp.vocab, words=["a", "b"], sent_starts=[True, True])
     examples = [
         Example(nlp.make_doc(TEXT), reference),
@@ -97,25 +100,33 @@ def test_update_sees_the_sentences_that_prediction_sees(fresh):
     with nlp.select_pipes(enable=["trf_wordpiecer"]):
         nlp.update([Example(nlp.make_doc(TEXT), reference)])
         nlp.update([Example(nlp.make_doc(TEXT), nlp.make_doc(TEXT))])
-    assert seen == [[[0, len(TEXT)]], [[0, len(TEXT)]]]
+    assert seen == [sents, sents]
 
 
-def test_text_of_a_doc_is_put_together_once(pipeline):
-    """spaCy does it each time that it is asked; for each sentence, that would be quadratic."""
+def test_text_of_a_doc_is_put_together_once(monkeypatch):
+    """spaCy does it at each access; once for each sentence would be quadratic."""
 
     class CountingDoc:
-        n_asked = 0
+        n_accesses = 0
+        user_hooks = ("sents",)
+        user_data: ClassVar = {}
+        sents = tuple(SimpleNamespace(start=i, end=i + 1) for i in range(50))
 
         @property
         def text(self):
-            self.n_asked += 1
+            self.n_accesses += 1
             return "a " * 50
 
+        def __len__(self):
+            return 50
+
+        def to_array(self, attributes):
+            return numpy.asarray([(2 * i, 1) for i in range(50)], dtype="uint64")
+
     doc = CountingDoc()
-    spans = [(2 * i, 2 * i + 1) for i in range(50)]
-    (pieces,) = cut_docs(wordpiecer_of(pipeline("bert")).tokenizer, [doc], [spans])
-    assert pieces.spans.tolist() == [list(span) for span in spans]
-    assert doc.n_asked == 1
+    (found,) = find_inputs([doc], "sents", None, "x")
+    assert found.spans.tolist() == [[2 * i, 2 * i + 1] for i in range(50)]
+    assert doc.n_accesses == 1
 
 
 def test_tokens_past_the_maximum_are_counted_through_many_sentences(pipeline):

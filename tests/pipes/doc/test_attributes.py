@@ -96,7 +96,7 @@ def test_doc_has_everything(doc):
 
 
 def own_rows(doc, start, end):
-    """The wordpieces that a slice from its first to its last own one holds, by the naive way."""
+    """List the wordpieces of a slice of tokens, link by link."""
     pieces = get_wordpieces(doc)
     links = doc._.trf_alignment
     rows = set()
@@ -105,7 +105,7 @@ def own_rows(doc, start, end):
             holders = [i for i, linked in enumerate(links) if row in linked]
             if not pieces.boundary[row] or all(start <= i < end for i in holders):
                 rows.add(row)
-    return (min(rows), max(rows) + 1) if rows else (0, 0)
+    return sorted(rows)
 
 
 @given(edges=st.tuples(st.integers(0, 13), st.integers(0, 13)))
@@ -122,11 +122,11 @@ def test_token_is_a_slice_of_its_doc(doc):
 
 
 def check_slice(doc, obj, start, end):
-    first, last = own_rows(doc, start, end)
+    rows = own_rows(doc, start, end)
+    first, last = (rows[0], rows[-1] + 1) if rows else (0, 0)
     assert (obj._.trf_start, obj._.trf_end) == (first, last)
-    rows = slice(first, last)
     assert obj._.trf_word_pieces.tolist() == doc._.trf_word_pieces[rows].tolist()
-    assert obj._.trf_word_pieces_ == doc._.trf_word_pieces_[rows]
+    assert obj._.trf_word_pieces_ == [doc._.trf_word_pieces_[row] for row in rows]
     links = doc._.trf_alignment[start:end]
     assert obj._.trf_alignment == (links[0] if isinstance(obj, Token) else links)
     assert numpy.array_equal(obj._.trf_last_hidden_state, doc._.trf_last_hidden_state[rows])
@@ -137,6 +137,23 @@ def check_slice(doc, obj, start, end):
     assert len(obj._.trf_all_attentions) == len(inputs)
     for got, i in zip(obj._.trf_all_attentions, inputs, strict=True):
         assert got is doc._.trf_all_attentions[i]
+
+
+def test_span_across_a_sentence_boundary_has_no_boundary_pieces_of_others(pipeline):
+    doc = pipeline("bert", **ALL)("One two three. Four five six.")
+    span = doc[2:5]
+    assert "".join(span._.trf_word_pieces_).replace("##", "") == "three.four"
+    rows = span._.trf_last_hidden_state
+    assert len(rows) == len(span._.trf_word_pieces) < span._.trf_end - span._.trf_start
+    span._.trf_d_last_hidden_state += 1.0
+    span._.trf_d_all_hidden_states += 2.0
+    span._.trf_d_last_hidden_state += rows
+    expected = numpy.zeros_like(doc._.trf_last_hidden_state)
+    expected[own_rows(doc, 2, 5)] = 1.0 + rows
+    assert numpy.array_equal(doc._.trf_d_last_hidden_state, expected)
+    boundary = doc._.trf_boundary
+    assert not doc._.trf_d_all_hidden_states[:, boundary].any()
+    assert doc._.trf_d_all_hidden_states.sum() == pytest.approx(2.0 * rows.size * (LAYERS + 1))
 
 
 def test_span_over_the_whole_doc_has_everything(doc):

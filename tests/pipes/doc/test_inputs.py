@@ -19,8 +19,9 @@ from thinc.api import Config
 from tiny import MAX_LENGTH
 from typer.testing import CliRunner
 
-from trf_bridge.pipes.doc.inputs import PackedSentences, input_spans
+from trf_bridge.pipes.doc.inputs import find_inputs
 from trf_bridge.pipes.doc.records import get_wordpieces
+from trf_bridge.pipes.doc.sentences import PackedSentences
 from trf_bridge.pipes.wordpiecer import TrfWordpiecer
 
 PACKED = {"@misc": "trf_bridge.packed_sentences.v1", "max_tokens": 8}
@@ -53,7 +54,7 @@ def make_paragraphs():
 
 
 def read(doc):
-    """The texts that the model has read."""
+    """Return the texts that the model has read."""
     return [doc.text[a:b] for a, b in get_wordpieces(doc).spans.tolist()]
 
 
@@ -90,7 +91,9 @@ def test_strings_are_short_for_registered_functions(pipeline, name):
     docs = [nlp(TEXT), nlp.make_doc(TEXT), nlp.make_doc("")]
     function = spacy.registry.misc.get(f"trf_bridge.{name}.v1")()
     option = {"sentences": "sents", "docs": "doc"}[name]
-    assert input_spans(docs, function, "x") == input_spans(docs, option, "x")
+    named, called = (find_inputs(docs, given, None, "x") for given in (option, function))
+    assert [doc.spans.tolist() for doc in named] == [doc.spans.tolist() for doc in called]
+    assert [len(doc.spans) for doc in named] == [len(INPUTS[option])] * 2 + [0]
 
 
 @given(
@@ -156,35 +159,77 @@ def test_training_reads_what_prediction_reads(fresh, name, boundaries):
     assert predicted.has_annotation("SENT_START") == (boundaries == "predicted")
 
 
-def test_function_is_given_the_predicted_docs_with_the_sentences_of_the_reference(fresh):
+def test_boundaries_of_a_reference_are_not_read(fresh):
+    """Prediction would not see them. To train on them, set them on the predicted Docs."""
+    nlp = fresh("bert")
+    nlp.remove_pipe("sentencizer")
+    reference = nlp.make_doc(TEXT)
+    for token in reference:
+        token.is_sent_start = token.i % 2 == 0
+    assert texts_of_update(nlp, (nlp.make_doc(TEXT), reference)) == [INPUTS["sents"]]
+
+
+@pytest.mark.parametrize(
+    "text", [TEXT, "", " ", "\n", "a", "...", "Hi! ... Why?? no", "Ça va。好。"]
+)
+def test_docs_without_boundaries_are_split_as_the_sentencizer_splits_them(pipeline, text):
+    nlp = pipeline("bert")
+    with_boundaries = nlp(text)
+    with nlp.select_pipes(disable=["sentencizer"]):
+        without = nlp(text)
+    assert not any(token.is_sent_start for token in without[1:])
+    assert read(without) == read(with_boundaries)
+    assert numpy.array_equal(without.tensor, with_boundaries.tensor)
+
+
+def test_function_receives_predicted_docs_with_boundaries(fresh):
     nlp = fresh("bert")
     nlp.remove_pipe("sentencizer")
     seen = []
 
     def spy(docs):
         seen.extend(docs)
-        return [[doc[:]] for doc in docs]
+        return [list(doc.sents) for doc in docs]
 
     nlp.get_pipe("trf_wordpiecer").sentences = spy
-    reference = nlp.make_doc("a b c")
-    for token, start in zip(reference, [True, False, True], strict=True):
-        token.is_sent_start = start
-    reference.ents = [reference.char_span(0, 1, "X")]
-    assert texts_of_update(nlp, (nlp.make_doc("a b c"), reference)) == [["a b c"]]
+    predicted, reference = nlp.make_doc("Yes. b c"), nlp.make_doc("Yes. b c")
+    reference.ents = [reference.char_span(0, 3, "X")]
+    assert texts_of_update(nlp, (predicted, reference)) == [["Yes.", "b c"]]
     (doc,) = seen
-    assert [token.is_sent_start for token in doc] == [True, False, True]
+    assert [bool(token.is_sent_start) for token in doc] == [True, False, True, False]
     assert doc.ents == ()
+    assert not predicted.has_annotation("SENT_START")
 
 
-def test_sentences_of_a_reference_with_other_tokens(fresh):
-    nlp = fresh("bert")
-    nlp.remove_pipe("sentencizer")
-    words, spaces = ["a", "b.", "c"], [True, False, False]
-    reference = Doc(nlp.vocab, words=words, spaces=spaces, sent_starts=[True, False, True])
-    for words, expected in [(["a", "b", ".", "c"], ["a b.", "c"]), (["a", "b.c"], ["a", "b.c"])]:
-        spaces = [True, *[False] * (len(words) - 1)]
-        predicted = Doc(nlp.vocab, words=words, spaces=spaces)
-        assert texts_of_update(nlp, (predicted, reference)) == [expected]
+@pytest.mark.parametrize("annotating", [False, True])
+@pytest.mark.parametrize(
+    ("factory", "config", "sentences", "warned"),
+    [
+        ("sentencizer", {}, "sents", False),
+        ("sentencizer", {"punct_chars": [";"]}, "sents", True),
+        ("sentencizer", {"punct_chars": [";"]}, "doc", False),
+        ("senter", {}, "sents", True),
+        ("senter", {}, PACKED, True),
+    ],
+)
+def test_boundaries_of_another_component_need_an_annotating_component(
+    checkpoint, factory, config, sentences, warned, annotating
+):
+    nlp = spacy.blank("en")
+    nlp.add_pipe(factory, name="splitter", config=config)
+    settings = {"trf_name": str(checkpoint("bert")), "sentences": sentences}
+    nlp.add_pipe("trf_wordpiecer", config=settings)
+    if annotating:
+        nlp.config["training"]["annotating_components"] = ["splitter"]
+    example = Example.from_dict(
+        nlp.make_doc("a b"), {"words": ["a", "b"], "sent_starts": [True, False]}
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        nlp.initialize(lambda: [example])
+    found = [str(w.message) for w in caught if "[TB109]" in str(w.message)]
+    assert len(found) == (warned and not annotating)
+    assert all("'splitter'" in message and "annotating_components" in message for message in found)
 
 
 # What is left out, and what is wrong
@@ -228,14 +273,14 @@ def test_functions_that_return_something_else_are_refused(pipeline, function, er
     nlp = pipeline("bert")
     docs = [nlp(TEXT), nlp("One.")]
     with pytest.raises(error, match=rf"\[TB035\] .*'piecer'.* 2 Docs.*it returned {got}\."):
-        input_spans(docs, function, "piecer")
+        find_inputs(docs, function, None, "piecer")
 
 
 @pytest.mark.parametrize("ranges", [[(0, 3), (2, 4)], [(2, 4), (0, 1)], [(0, 1), (0, 1)]])
 def test_spans_out_of_order_and_overlapping_are_refused(pipeline, ranges):
     doc = pipeline("bert").make_doc(TEXT)
     with pytest.raises(ValueError, match=r"\[TB036\] .*'piecer' returned the tokens \d to \d and"):
-        input_spans([doc], lambda docs: [[docs[0][a:b] for a, b in ranges]], "piecer")
+        find_inputs([doc], lambda docs: [[docs[0][a:b] for a, b in ranges]], None, "piecer")
 
 
 @pytest.mark.parametrize(("sentences", "error"), [("sent", ValueError), (3, TypeError)])

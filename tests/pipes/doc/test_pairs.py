@@ -416,16 +416,17 @@ def test_no_separator_unless_asked_for(pipeline):
 
 def test_pair_is_found_at_the_first_separator(pipeline):
     doc = pipeline("bert").make_doc("  a |||  b ||| c ")
-    pair = find_pair(doc, SEP)
+    pair = find_pair(doc, token_spans(doc), SEP)
     assert pair.texts == (doc[:2].text, doc[3:].text)
     assert doc.text[slice(*pair.separator)] == SEP
-    assert find_pair(doc, "d") is None
-    assert find_pair(doc[:0].as_doc(), SEP) is None
+    assert find_pair(doc, token_spans(doc), "d") is None
+    empty = doc[:0].as_doc()
+    assert find_pair(empty, token_spans(empty), SEP) is None
 
 
 def test_text_of_a_separator_that_is_no_token_warns(pipeline):
     nlp = pipeline("bert", separator="[SEP]")
-    with pytest.warns(UserWarning, match=r"\[TB106\] The separator of 2 Docs stands in their text"):
+    with pytest.warns(UserWarning, match=r"\[TB106\] The separator of 2 Docs is in their text"):
         docs = list(nlp.pipe(["a [SEP] b", "c", "a[SEP]b"]))
     assert all(get_wordpieces(doc).segments is None for doc in docs)
 

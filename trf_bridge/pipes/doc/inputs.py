@@ -15,7 +15,7 @@ from ...types import Array
 from ...wrappers.tokenizers.pair_encoding import Pair
 from .pairs import find_pairs
 from .records import token_spans
-from .sentences import sentence_bounds, whole_docs
+from .sentences import sentence_bounds, whole_docs, with_boundaries
 
 
 class DocInputs(NamedTuple):
@@ -51,7 +51,8 @@ def find_inputs(
         bounds = [sentence_bounds(doc) for doc in docs]
     else:
         function = whole_docs if isinstance(sentences, str) else sentences
-        bounds = _bounds_of_spans(function(docs), docs, name)
+        with_sentences = [with_boundaries(doc) for doc in docs]
+        bounds = _bounds_of_spans(function(with_sentences), with_sentences, name)
     tokens = [token_spans(doc) for doc in docs]
     pairs = find_pairs(docs, tokens, separator)
     return [

@@ -45,6 +45,15 @@ def sentence_bounds(doc: Doc) -> Array:
     return numpy.stack([starts, numpy.append(starts[1:], len(doc))], axis=1)
 
 
+def with_boundaries(doc: Doc) -> Doc:
+    """Return a Doc with sentence boundaries: itself, or a copy to which the rules were applied.
+
+    doc (Doc): The Doc; not changed.
+    RETURNS (Doc): A Doc on which `doc.sents` is defined.
+    """
+    return doc if not len(doc) or has_sentences(doc) else RULES(doc.copy())
+
+
 def has_default_rules(component: object) -> bool:
     """Return whether a component is spaCy's sentencizer with its default rules."""
     punct_chars = getattr(component, "punct_chars", None)

@@ -53,12 +53,12 @@ class TransformerShim(PyTorchShim):
         model (PreTrainedModel): The model, or None.
         RAISES (ValueError): TB012, TB019, TB030.
         """
-        self._settings = settings or TransformerSettings()
+        self.settings = settings or TransformerSettings()
         self._lr_scales: dict[str, float] = {}
         self._sparse_gradients: SparseGradients | None = None
         self._engine: Engine | None = None
         self.traits: Traits | None = None
-        scaler = PyTorchGradScaler(enabled=self._settings.precision == "fp16")
+        scaler = PyTorchGradScaler(enabled=self.settings.precision == "fp16")
         super().__init__(None, grad_scaler=scaler)
         if model is not None:
             self.set_model(model)
@@ -82,7 +82,7 @@ class TransformerShim(PyTorchShim):
     @property
     def trainable(self) -> bool:
         """Return whether any weights are updated in training."""
-        return self._settings.freeze != "all"
+        return self.settings.freeze != "all"
 
     def load(self, trf_name: str, revision: str | None = None) -> None:
         """Load the weights of a checkpoint.
@@ -100,7 +100,7 @@ class TransformerShim(PyTorchShim):
         RAISES (ValueError): TB012, TB019, TB030.
         WARNS: TB107.
         """
-        settings = self._settings
+        settings = self.settings
         if settings.gradient_checkpointing:
             _check_checkpointing(model)
         device = get_torch_default_device()
@@ -258,8 +258,8 @@ class TransformerShim(PyTorchShim):
 
     def _loading_options(self) -> dict[str, Any]:
         return {
-            "output_attentions": self._settings.output_attentions,
-            "trust_remote_code": self._settings.trust_remote_code,
+            "output_attentions": self.settings.output_attentions,
+            "trust_remote_code": self.settings.trust_remote_code,
         }
 
 
