@@ -1,4 +1,4 @@
-"""The fast dropout against what dropout is."""
+"""The fast dropout against the definition of dropout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def make_dropout(rate):
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
-def test_part_and_scale(rate):
+def test_share_and_scale(rate):
     torch.manual_seed(0)
     ones = torch.ones(997, 331)  # not a multiple of four
     dropped = make_dropout(rate)(ones)
@@ -30,8 +30,8 @@ def test_part_and_scale(rate):
     assert abs(share - exact) < 5 * (exact * (1 - exact) / ones.numel()) ** 0.5
 
 
-def test_cells_are_drawn_apart():
-    """Neighbours and places within a number of 64 bits agree as often as chance has it."""
+def test_cells_are_independent():
+    """Neighbours, and the four cells of a number of 64 bits, agree as often as by chance."""
     torch.manual_seed(0)
     kept = make_dropout(0.5)(torch.ones(400_000)) != 0
     limit = 5 * 0.5 / 400_000**0.5
@@ -42,7 +42,7 @@ def test_cells_are_drawn_apart():
         assert abs(float(kept[place::4].float().mean()) - 0.5) < limit * 2
 
 
-def test_gradient_is_that_of_the_kept_cells():
+def test_only_kept_cells_have_a_gradient():
     torch.manual_seed(0)
     layer = make_dropout(0.3)
     values = torch.randn(50, 7, requires_grad=True)
@@ -62,7 +62,7 @@ def test_everything_is_dropped():
     assert not make_dropout(1.0)(torch.randn(5, 5)).any()
 
 
-def test_seed_decides():
+def test_same_seed_drops_the_same_cells():
     layer, values = make_dropout(0.5), torch.randn(40, 40)
     results = []
     for seed in (0, 0, 1):
@@ -72,7 +72,7 @@ def test_seed_decides():
     assert not results[0].equal(results[2])
 
 
-def test_other_layers_stay():
+def test_other_layers_are_left_alone():
     model = nn.Sequential(nn.Dropout(0.1, inplace=True), nn.Dropout1d(0.1))
     use_fast_dropout(model)
     assert [type(layer) for layer in model] == [nn.Dropout, nn.Dropout1d]

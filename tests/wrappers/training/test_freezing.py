@@ -1,4 +1,4 @@
-"""What is updated, and how fast: freeze, layer_lr_decay, checkpointing, dropout, precision."""
+"""Settings of training: freeze, layer_lr_decay, gradient_checkpointing, dropout, precision."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from torch_oracle import (
     read,
 )
 
-from trf_bridge.wrappers.models.shim import TransformerShim
-from trf_bridge.wrappers.training.dropout import set_dropout
+from trf_bridge.wrappers.engine import Engine
+from trf_bridge.wrappers.models import shim
+from trf_bridge.wrappers.training.dropout import FastDropout, set_dropout
 from trf_bridge.wrappers.training.freezing import find_depths, learn_rate_scales
 
 
@@ -36,8 +37,8 @@ def fixed_seed():
 
 TEXTS = ["My name is Robert. Apple pie is delicious!", "The tide had gone out.", "A"]
 
-# Where the weights of each family stand, by name: the oracle for what the library finds by
-# structure. In T5 and XLNet the first layer holds the table of relative positions.
+# Names of the weights of each layer, as an oracle: the library finds layers by structure. In T5 and
+# XLNet the first layer holds the table of relative positions.
 LAYER_NAMES = {
     "bert": "encoder.layer.{}.",
     "roberta": "encoder.layer.{}.",
@@ -57,7 +58,7 @@ EMBEDDING_NAMES = {
 
 
 def depth(family, name):
-    """0 for embeddings, 1 for the lowest layer, LAYERS + 1 for what lies above."""
+    """Return 0 for embeddings, 1 for the lowest layer, and LAYERS + 1 above the layers."""
     if name.startswith(EMBEDDING_NAMES[family]):
         return 0
     for i in range(LAYERS):
@@ -73,13 +74,23 @@ def trained(nlp):
 # freeze
 
 
-@pytest.mark.parametrize("freeze", ["none", 0, 1, LAYERS, "all"])
-def test_frozen_weights_stay_to_the_bit_and_the_others_step_as_ever(
-    family, fresh, checkpoint, freeze
-):
-    nlp = fresh(family, freeze=freeze)
+# Depth of the highest weights that each value freezes.
+FROZEN = {"none": -1, "embeddings": 0, 0: 0, 1: 1, LAYERS: LAYERS, "all": LAYERS + 1}
+
+
+def fresh_frozen(fresh, family, freeze, **settings):
+    """Build a pipeline. 0 is deprecated."""
+    if freeze != 0:
+        return fresh(family, freeze=freeze, **settings)
+    with pytest.warns(DeprecationWarning, match="TB108"):
+        return fresh(family, freeze=freeze, **settings)
+
+
+@pytest.mark.parametrize("freeze", FROZEN)
+def test_frozen_weights_keep_their_bits_and_the_others_step(family, fresh, checkpoint, freeze):
+    nlp = fresh_frozen(fresh, family, freeze)
     add_writer(nlp)
-    frozen_depth = {"none": -1, "all": LAYERS + 1}.get(freeze, freeze)
+    frozen_depth = FROZEN[freeze]
     plain, adam = PlainTransformer(family, checkpoint(family)), PlainAdam(**ADAM)
     for name, weights in plain.model.named_parameters():
         weights.requires_grad_(depth(family, name) > frozen_depth)
@@ -102,23 +113,24 @@ def test_frozen_weights_stay_to_the_bit_and_the_others_step_as_ever(
     assert kept.isdisjoint(frozen)
 
 
-@pytest.mark.parametrize("freeze", [0, 1, LAYERS])
-def test_outputs_of_what_is_frozen_may_have_gradients(fresh, checkpoint, freeze):
-    """They lead nowhere; those of the other outputs are used."""
-    nlp = fresh("bert", freeze=freeze, output_hidden_states=True, output_attentions=True)
+@pytest.mark.parametrize("freeze", ["embeddings", 0, 1, LAYERS])
+def test_outputs_of_frozen_layers_may_have_gradients(fresh, checkpoint, freeze):
+    """They are ignored. Those of the other outputs are used."""
+    outputs = {"output_hidden_states": True, "output_attentions": True}
+    nlp = fresh_frozen(fresh, "bert", freeze, **outputs)
     outputs = ["last_hidden_state", "all_hidden_states", "all_attentions", "pooler_output"]
     add_writer(nlp, *outputs)
     plain = PlainTransformer("bert", checkpoint("bert"))
     plain_backward(plain, [read(nlp, text) for text in TEXTS], outputs)
     nlp.update(make_examples(nlp, TEXTS), sgd=False)
-    expected = {n: g for n, g in plain.gradients().items() if depth("bert", n) > freeze}
+    expected = {n: g for n, g in plain.gradients().items() if depth("bert", n) > FROZEN[freeze]}
     assert_near(get_gradients(nlp), expected, atol=2e-5)
 
 
-def test_frozen_whole_it_keeps_no_graph_and_writes_the_features_of_prediction(fresh, monkeypatch):
+def test_frozen_model_predicts_in_training(fresh, monkeypatch):
     nlp = fresh("bert", freeze="all")
     writer = add_writer(nlp)
-    monkeypatch.setattr(TransformerShim, "begin_update", None)
+    monkeypatch.setattr(Engine, "update", None)
     nlp.update(make_examples(nlp, TEXTS), sgd=make_adam(), drop=0.5)
     assert not get_module(nlp).training
     assert not get_gradients(nlp)
@@ -142,7 +154,7 @@ def test_head_learns_on_frozen_features(fresh):
     assert nlp.evaluate(examples)["cats_macro_f"] == 1.0
 
 
-def test_freezing_outlives_saving(fresh, tmp_path):
+def test_saved_pipelines_stay_frozen(fresh, tmp_path):
     nlp = fresh("bert", freeze=1)
     nlp.to_disk(tmp_path / "saved")
     loaded = spacy.load(tmp_path / "saved")
@@ -151,7 +163,7 @@ def test_freezing_outlives_saving(fresh, tmp_path):
 
 
 @pytest.mark.parametrize("freeze", [LAYERS + 1, 100])
-def test_more_layers_than_there_are(fresh, freeze):
+def test_more_layers_than_the_model_has(fresh, freeze):
     with pytest.raises(ValueError, match=f"TB019.*{freeze}.*{LAYERS} layers"):
         fresh("bert", freeze=freeze)
 
@@ -231,7 +243,7 @@ def test_checkpointing_gives_the_same_gradients(fresh, name, drop):
 
 
 def test_checkpointing_runs_the_layers_again(fresh):
-    """Or there would be nothing to the comparison above."""
+    """Otherwise the comparison above would mean nothing."""
     counts = []
     for checkpointing in (False, True):
         nlp = fresh("bert", gradient_checkpointing=checkpointing)
@@ -243,7 +255,7 @@ def test_checkpointing_runs_the_layers_again(fresh):
             .attention.register_forward_hook(lambda *args, calls=calls: calls.append(None))
         )
         nlp.update(make_examples(nlp, TEXTS), sgd=False)
-        get_module(nlp)
+        get_module(nlp)  # settles the update
         hook.remove()
         counts.append(len(calls))
     assert counts[1] == 2 * counts[0]
@@ -258,7 +270,7 @@ def dropouts(module):
     return [m for m in module.modules() if isinstance(m, torch.nn.Dropout)]
 
 
-def test_dropout_given_to_update_reaches_every_dropout_of_the_model(family, fresh):
+def test_dropout_of_an_update_reaches_every_dropout_of_the_model(family, fresh):
     nlp = fresh(family)
     add_writer(nlp)
     nlp.update(make_examples(nlp, TEXTS), sgd=False, drop=0.37)
@@ -271,8 +283,8 @@ def test_dropout_given_to_update_reaches_every_dropout_of_the_model(family, fres
                 assert value == 0.37, (type(part), name)
 
 
-def test_dropout_as_a_number_is_set_whatever_its_type():
-    """Some models keep a rate and call the function; a config may write it as 0."""
+def test_dropout_rates_are_set_whatever_their_type():
+    """Some models store a rate and call the function; a config may write it as 0."""
     import torch
 
     module = torch.nn.Module()
@@ -285,8 +297,49 @@ def test_dropout_as_a_number_is_set_whatever_its_type():
     assert module.do_dropout is True
 
 
-def test_dropout_of_training_is_that_of_torch_under_the_same_seed(fresh, checkpoint):
-    """One sentence, so that both draw the same numbers; test_dropout.py says what they are."""
+@pytest.mark.parametrize("words_per_batch", [1, 20, 0])
+def test_dropout_is_set_once_for_an_update(fresh, words_per_batch, monkeypatch):
+    """Setting it walks through all modules of the model."""
+    rates, n_subbatches = [], []
+
+    def spy_set(model, rate):
+        rates.append(rate)
+        set_dropout(model, rate)
+
+    run = Engine._call
+
+    def spy_call(self, model, arguments, request):
+        assert model.training
+        n_subbatches[-1] += 1
+        return run(self, model, arguments, request)
+
+    nlp = fresh("bert", words_per_batch=words_per_batch)
+    add_writer(nlp)
+    monkeypatch.setattr(shim, "set_dropout", spy_set)
+    monkeypatch.setattr(Engine, "_call", spy_call)
+    for drop in (0.3, 0.3, 0.1):
+        n_subbatches.append(0)
+        nlp.update(make_examples(nlp, TEXTS), sgd=False, drop=drop)
+        assert {m.p for m in dropouts(get_module(nlp))} == {drop}
+    assert rates == [0.3, 0.3, 0.1]
+    assert [n > 1 for n in n_subbatches] == [words_per_batch > 0] * 3
+
+
+def test_dropout_of_an_update_overrides_that_of_the_user(fresh):
+    nlp = fresh("bert")
+    add_writer(nlp)
+    for _ in range(2):
+        nlp.update(make_examples(nlp, TEXTS), sgd=False, drop=0.3)
+        assert {m.p for m in dropouts(get_module(nlp))} == {0.3}
+        dropouts(get_module(nlp))[0].p = 0.9
+
+
+def test_dropout_layers_of_the_model_are_fast_ones(family, fresh):
+    assert {type(layer) for layer in dropouts(get_module(fresh(family)))} == {FastDropout}
+
+
+def test_dropout_in_training_is_that_of_torch_with_the_same_seed(fresh, checkpoint):
+    """One sentence, so that both draw the same numbers; test_dropout.py tests the numbers."""
     import torch
 
     from trf_bridge.wrappers.training.dropout import use_fast_dropout
@@ -314,8 +367,8 @@ def test_no_dropout_in_prediction(family, fresh):
     assert not get_module(nlp).training
 
 
-def test_no_dropout_without_asking_whatever_the_config_says(fresh, checkpoint, tmp_path):
-    """The rate is that of the update alone."""
+def test_rates_of_the_config_are_not_used(fresh, checkpoint, tmp_path):
+    """Only the rate of the update is."""
     import json
     import shutil
 
@@ -337,7 +390,7 @@ def test_no_dropout_without_asking_whatever_the_config_says(fresh, checkpoint, t
 
 
 def test_bf16_is_finite_and_close(family, fresh):
-    """Eight bits of mantissa: the direction of the gradient is kept, its last digits are not."""
+    """With eight bits of mantissa the gradient keeps its direction, not its last digits."""
     found = []
     for precision in ("fp32", "bf16"):
         nlp = fresh(family, precision=precision)
@@ -352,7 +405,7 @@ def test_bf16_is_finite_and_close(family, fresh):
     assert numpy.isfinite(two).all()
     cosine = float(one @ two) / float(numpy.linalg.norm(one) * numpy.linalg.norm(two))
     assert cosine > 0.999
-    assert float(abs(one - two).max()) > 0  # and it is another precision
+    assert float(abs(one - two).max()) > 0  # another precision
 
 
 def test_bf16_learns(fresh):

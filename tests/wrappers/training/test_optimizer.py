@@ -1,4 +1,4 @@
-"""The step over torch weights: to thinc's own arithmetic, whatever the settings."""
+"""The step over torch weights: equal to thinc's own arithmetic, for any settings."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def set_gradients(module, given):
 
 
 def thinc_step(optimizer, weights, given, scales):
-    """thinc's optimizer itself, one array after another, as it treats its own weights."""
+    """Call thinc's optimizer for one array after another, as thinc does for its own weights."""
     for name, gradient in given.items():
         flat = weights[name].reshape(-1)
         updated, _ = optimizer(
@@ -118,7 +118,7 @@ class Subclass(Optimizer):
 
 
 def test_adam_equals_its_formula():
-    """Independent of thinc and of torch's own."""
+    """Independent of thinc and of torch."""
     module, plain = make_module(), make_module()
     optimizer = Adam(0.02, L2=0.1, grad_clip=0.5, eps=1e-6, use_averages=True)
     adam = PlainAdam(L2=0.1, grad_clip=0.5, eps=1e-6)
@@ -171,7 +171,7 @@ def test_gradients_that_are_not_contiguous():
 
 
 def test_weights_step_in_place():
-    """Whoever holds the tensor sees the step."""
+    """Other references to the tensor stay valid."""
     module = make_module()
     pointers = {name: weights.data_ptr() for name, weights in module.named_parameters()}
     for optimizer in (Adam(0.1), SGD(0.1)):
@@ -180,8 +180,8 @@ def test_weights_step_in_place():
     assert pointers == {name: weights.data_ptr() for name, weights in module.named_parameters()}
 
 
-def test_thinc_takes_over_where_the_fused_step_stopped():
-    """And the other way round: what the optimizer remembers is thinc's own."""
+def test_steps_of_thinc_and_fused_steps_can_alternate():
+    """The moments are stored in thinc's optimizer."""
     module = make_module()
     weights = module_weights(module)
     mixed, own = Adam(0.05), Adam(0.05)
@@ -205,7 +205,7 @@ def numpy_tensor(array):
 
 
 def test_optimizer_can_be_copied_between_steps():
-    """Its memory is arrays of its own, not views of the weights."""
+    """Its moments are no views of the weights."""
     module = make_module()
     optimizer = Adam(0.05, use_averages=True)
     set_gradients(module, gradients(0))
@@ -220,7 +220,7 @@ def test_optimizer_can_be_copied_between_steps():
 
 
 @pytest.mark.parametrize("make", [Adam, RAdam, SGD])
-def test_step_tells_torch_that_weights_changed(make):
+def test_step_increases_the_version_of_the_weights(make):
     module = make_module()
     before = {name: weights._version for name, weights in module.named_parameters()}
     set_gradients(module, gradients(1))

@@ -1,4 +1,4 @@
-"""Lower precisions: what prediction gives in them, when their weights are made anew, and "auto"."""
+"""Lower precisions: outputs, the copy that predicts, and the choice of "auto"."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from tiny import ALL_FAMILIES
 from torch_oracle import get_module, make_adam, make_examples
 from transformers import AutoModel
 
-from trf_bridge.wrappers.engine import linear as products
 from trf_bridge.wrappers.engine import lowered
 from trf_bridge.wrappers.models.layer import get_shim
 from trf_bridge.wrappers.training import precision
-from trf_bridge.wrappers.training.precision import resolve_precision
+from trf_bridge.wrappers.training.precision import cpu_has_bf16, resolve_precision
 
 TEXT = "My name is Robert. Apple pie is delicious! The tide had gone out."
 CPU = torch.device("cpu")
@@ -31,18 +30,19 @@ def cosines(one, two):
     return (one * two).sum(1) / (numpy.linalg.norm(one, axis=1) * numpy.linalg.norm(two, axis=1))
 
 
-def shim_of(nlp):
-    return get_shim(nlp.get_pipe("trf_tok2vec").model)
+def get_lowered(nlp):
+    """Return what stores the copy that predicts, or None."""
+    return get_shim(nlp.get_pipe("trf_tok2vec").model).engine._lowered
 
 
 def assert_rounded(nlp):
-    """The copy that predicts has the weights of the model, rounded."""
+    """Check that the copy that predicts has the weights of the model, rounded."""
     module = get_module(nlp)
-    made = dict(shim_of(nlp)._lowered.of(module).named_parameters())
+    rounded = dict(get_lowered(nlp).of(module).named_parameters())
     for name, weights in module.named_parameters():
         assert weights.dtype == torch.float32
-        assert made[name].dtype == torch.bfloat16
-        assert made[name].equal(weights.detach().bfloat16())
+        assert rounded[name].dtype == torch.bfloat16
+        assert rounded[name].equal(weights.detach().bfloat16())
 
 
 @pytest.mark.parametrize("family", list(ALL_FAMILIES))
@@ -50,17 +50,17 @@ def test_direction_of_every_row_is_kept(family, fresh):
     exact, rounded = rows(fresh(family)), rows(fresh(family, precision="bf16"))
     assert rounded.dtype == numpy.float32
     assert cosines(exact, rounded).min() > 0.999
-    assert abs(exact - rounded).max() > 0  # and it is another precision
+    assert abs(exact - rounded).max() > 0  # another precision
 
 
-def test_prediction_is_that_of_a_plain_model_in_bf16(fresh, checkpoint):
+def test_prediction_equals_that_of_a_plain_model_in_bf16(fresh, checkpoint):
     nlp = fresh("bert", precision="bf16")
     plain = AutoModel.from_pretrained(checkpoint("bert"), dtype=torch.bfloat16).eval()
     doc = nlp("Apple pie is delicious!")
     with torch.inference_mode():
         ids = torch.from_numpy(doc._.trf_word_pieces.astype("int64"))[None]
         expected = plain(ids).last_hidden_state[0].float().numpy()
-    # One unit in the last of eight bits of numbers below 4, in a few places of their sum.
+    # A few times the last of eight bits, of numbers below 4.
     numpy.testing.assert_allclose(doc._.trf_last_hidden_state, expected, atol=4 * 2**-7)
 
 
@@ -84,12 +84,12 @@ def test_copy_follows_the_weights(fresh):
     assert numpy.array_equal(rows(nlp), after)
 
 
-def test_copy_is_made_once(fresh):
+def test_copy_is_created_once(fresh):
     nlp = fresh("bert", precision="bf16")
-    kept, module = shim_of(nlp)._lowered, get_module(nlp)
-    first = kept.of(module)
+    copied, module = get_lowered(nlp), get_module(nlp)
+    first = copied.of(module)
     rows(nlp)
-    assert kept.of(module) is first
+    assert copied.of(module) is first
 
 
 def test_copied_and_saved_pipelines_predict_the_same(fresh):
@@ -101,11 +101,11 @@ def test_copied_and_saved_pipelines_predict_the_same(fresh):
     assert_rounded(other)
 
 
-@pytest.mark.parametrize("how", ["too far off", "refuses"])
+@pytest.mark.parametrize("how", ["inaccurate", "raises"])
 def test_models_that_need_float32_in_between_get_mixed_precision(how, fresh, monkeypatch):
     exact = rows(fresh("bert"))
-    if how == "too far off":
-        monkeypatch.setattr(lowered, "ALIKE", 1.1)
+    if how == "inaccurate":
+        monkeypatch.setattr(lowered, "MIN_COSINE", 1.1)
     else:
 
         def refuse(self, model):
@@ -113,52 +113,87 @@ def test_models_that_need_float32_in_between_get_mixed_precision(how, fresh, mon
 
         monkeypatch.setattr(lowered.LoweredCopy, "of", refuse)
     nlp = fresh("bert", precision="bf16")
-    assert shim_of(nlp)._lowered is None
+    assert get_lowered(nlp) is None
     assert cosines(exact, rows(nlp)).min() > 0.999
     assert abs(exact - rows(nlp)).max() > 0
 
 
 @pytest.fixture
-def unasked():
-    """As in a process that has not chosen yet."""
+def first_choice():
+    """As in a process that has not chosen a precision yet."""
     precision._choose.cache_clear()
     yield
     precision._choose.cache_clear()
 
 
-@pytest.mark.parametrize(("gain", "choice"), [(2.2, "bf16"), (1.1, "fp32"), (0.1, "fp32")])
-def test_auto_says_once_what_it_chose_and_why(gain, choice, unasked, monkeypatch):
-    monkeypatch.setattr(products, "bf16_gain", lambda: gain)
-    expected = rf"\[TB107\] precision = 'auto' is {choice}: .*{gain:.1f} times"
-    with pytest.warns(UserWarning, match=expected) as said:
+@pytest.mark.parametrize(
+    ("has_bf16", "choice", "reason"),
+    [
+        (True, "bf16", "this processor has instructions for bf16"),
+        (False, "fp32", "this processor has no instructions for bf16"),
+    ],
+)
+def test_auto_warns_once_of_its_choice(has_bf16, choice, reason, first_choice, monkeypatch):
+    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: has_bf16)
+    with pytest.warns(UserWarning, match="TB107") as caught:
         assert resolve_precision("auto", CPU) == choice
-    assert "\n" not in str(said[0].message)
+    assert [str(w.message) for w in caught] == [
+        f"[TB107] precision = 'auto' is {choice}: {reason}."
+    ]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert resolve_precision("auto", CPU) == choice
 
 
+@pytest.mark.parametrize(
+    ("machine", "avx512_bf16", "amx_tile", "mkldnn_bf16", "expected"),
+    [
+        ("x86_64", False, False, True, False),  # oneDNN emulates bf16 by AVX-512
+        ("x86_64", True, False, True, True),
+        ("AMD64", False, True, True, True),
+        ("aarch64", False, False, True, True),
+        ("ARM64", False, False, True, True),
+        ("arm64", False, False, False, False),
+    ],
+)
+def test_instructions_for_bf16(machine, avx512_bf16, amx_tile, mkldnn_bf16, expected, monkeypatch):
+    monkeypatch.setattr(precision.platform, "machine", lambda: machine)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx_tile)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: mkldnn_bf16)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    assert cpu_has_bf16() is expected
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert cpu_has_bf16() is False
+
+
 @pytest.mark.parametrize("has_bf16", [True, False])
-def test_auto_on_a_gpu_asks_the_gpu(has_bf16, unasked, monkeypatch):
+def test_auto_on_a_gpu_depends_on_the_gpu(has_bf16, first_choice, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **options: has_bf16)
     with pytest.warns(UserWarning, match="TB107"):
         choice = resolve_precision("auto", torch.device("cuda"))
     assert choice == ("bf16" if has_bf16 else "fp32")
 
 
-def test_auto_is_fp32_where_nothing_is_known(unasked):
+def test_auto_is_fp32_on_other_devices(first_choice):
     with pytest.warns(UserWarning, match="TB107.*'mps'"):
         assert resolve_precision("auto", torch.device("mps")) == "fp32"
 
 
-def test_pipeline_computes_in_what_auto_chose(fresh, unasked, monkeypatch):
-    monkeypatch.setattr(products, "bf16_gain", lambda: 2.0)
+def test_pipeline_computes_in_the_precision_of_auto(fresh, first_choice, monkeypatch):
+    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: True)
     with pytest.warns(UserWarning, match="TB107"):
         chosen = fresh("bert", precision="auto")
     assert numpy.array_equal(rows(chosen), rows(fresh("bert", precision="bf16")))
-    # The config keeps the question: the pipeline may be loaded on another machine.
+    # The config keeps "auto": the pipeline may be loaded on another machine.
     assert chosen.config["components"]["trf_tok2vec"]["model"]["precision"] == "auto"
 
 
-def test_gain_is_a_measurement():
-    assert 0 < products.bf16_gain() < 1000
+def test_choice_depends_on_the_processor_alone(first_choice):
+    """As often as it is repeated, without a measurement."""
+    choices = set()
+    for _ in range(3):
+        precision._choose.cache_clear()
+        with pytest.warns(UserWarning, match="TB107"):
+            choices.add(resolve_precision("auto", CPU))
+    assert choices == {"bf16" if cpu_has_bf16() else "fp32"}

@@ -70,6 +70,6 @@ def cpu_has_bf16() -> bool:
     """Return whether the processor has instructions for products in bf16."""
     if not torch.backends.mkldnn.is_available():
         return False
-    if platform.machine() in ("aarch64", "arm64"):
+    if platform.machine().lower() in ("aarch64", "arm64"):
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
