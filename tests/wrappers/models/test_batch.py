@@ -1,39 +1,87 @@
-"""The flat batch, its padded subbatches, and the way back."""
+"""The inputs of many Docs as one batch, their outputs in subbatches, and the way back."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy
 import pytest
+import torch
 from builders import build_wordpieces
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from trf_bridge.types import Activations, Runs
-from trf_bridge.wrappers.engine.planning import make_subbatches
+from trf_bridge.wrappers.engine import Request
+from trf_bridge.wrappers.engine.packed import PackedEngine
+from trf_bridge.wrappers.engine.padded import PaddedEngine
 from trf_bridge.wrappers.models.batch import make_batch
-from trf_bridge.wrappers.models.outputs import GradientBuffer, OutputBuffer, SubbatchTensors
+from trf_bridge.wrappers.models.outputs import GradientBuffer, OutputBuffer
 from trf_bridge.wrappers.traits import Traits
 
+CPU = torch.device("cpu")
 WIDTH, LAYERS, HEADS = 3, 2, 2
 
 TRAITS = Traits(
     width=WIDTH,
     n_rows=1000,
-    pad_id=0,
+    pad_id=77,
     pooler_width=WIDTH,
     n_hidden_states=LAYERS + 1,
     has_attentions=True,
-    parameters=frozenset(),
+    parameters=frozenset(
+        {
+            "attention_mask",
+            "token_type_ids",
+            "position_ids",
+            "output_hidden_states",
+            "output_attentions",
+        }
+    ),
 )
+ALL = Request(hidden_states=True, attentions=True)
 
 docs_of_lengths = st.lists(st.lists(st.integers(0, 9), max_size=5), min_size=1, max_size=5)
 
 
+class FakeModel(torch.nn.Module):
+    """A model whose outputs contain the id of each wordpiece, and -1 for padding.
+
+    calls (list of dict): The arguments of each call.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.calls = []
+
+    def forward(self, input_ids, attention_mask=None, output_hidden_states=None, **arguments):
+        self.calls.append({"input_ids": input_ids, "attention_mask": attention_mask, **arguments})
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        ids = torch.where(mask.bool(), input_ids, -1).float()
+        hidden = ids[:, :, None] * torch.tensor([1.0, 10.0, 100.0])
+        pairs = ids[:, None, :, None] * 1000 + ids[:, None, None, :]
+        return BaseModelOutputWithPooling(
+            last_hidden_state=hidden,
+            pooler_output=self.pooler(hidden),
+            hidden_states=tuple(hidden + layer for layer in range(LAYERS + 1)),
+            attentions=tuple(pairs.repeat(1, HEADS, 1, 1) + layer for layer in range(LAYERS)),
+        )
+
+    def pooler(self, hidden):
+        return hidden[:, 0]
+
+
+def make_engine(engine_type=PaddedEngine):
+    """Build an engine around a fake model, which it returns too."""
+    model = FakeModel()
+    options = {"first_position": 0} if engine_type is PackedEngine else {}
+    return engine_type(model, TRAITS, "fp32", None, reason="tested", **options), model
+
+
 def make_docs(lengths_of_docs, types=True):
-    """Wordpieces whose ids count up through all Docs, from 1."""
+    """Build wordpieces whose ids count through all Docs, from 1."""
     docs, start = [], 1
     for lengths in lengths_of_docs:
         n = sum(lengths)
@@ -43,31 +91,13 @@ def make_docs(lengths_of_docs, types=True):
     return docs
 
 
-def run_fake(subbatch):
-    """A model whose output says which wordpiece stood in the cell; -1 for padding."""
-    import torch
-
-    marked = numpy.where(subbatch.mask, subbatch.ids, -1).astype("float32")
-    ids = torch.from_numpy(marked)
-    hidden = ids[:, :, None] * torch.tensor([1.0, 10.0, 100.0])
-    pairs = ids[:, None, :, None] * 1000 + ids[:, None, None, :]
-    outputs = {
-        "pooler_output": (hidden * torch.from_numpy(subbatch.mask)[:, :, None])[:, :1].sum(dim=1),
-        "hidden_states": tuple(hidden + layer for layer in range(LAYERS + 1)),
-        "attentions": tuple(pairs.repeat(1, HEADS, 1, 1) + layer for layer in range(LAYERS)),
-    }
-    return SimpleNamespace(last_hidden_state=hidden, get=outputs.get, **outputs)
-
-
-def run_batch(docs, words_per_batch):
-    import torch
-
+def run_batch(docs, words_per_batch, engine_type=PaddedEngine, request=ALL):
+    """Run the fake model over Docs, and collect the outputs of the subbatches."""
     batch = make_batch(docs)
-    kept = {"hidden_states": True, "attentions": True}
-    buffer = OutputBuffer(batch, TRAITS, torch.device("cpu"), **kept)
-    for indices in make_subbatches(batch.run_lengths, words_per_batch):
-        subbatch = batch.take(indices, TRAITS.pad_id)
-        buffer.write(subbatch, SubbatchTensors(run_fake(subbatch), subbatch, **kept))
+    buffer = OutputBuffer(batch, TRAITS, CPU, request)
+    engine, _ = make_engine(engine_type)
+    for outputs in engine.predict(batch.inputs, words_per_batch, request):
+        buffer.write(outputs)
     return buffer.split()
 
 
@@ -75,133 +105,153 @@ def run_batch(docs, words_per_batch):
 def test_outputs_come_back_in_order_without_padding(lengths_of_docs, words_per_batch):
     docs = make_docs(lengths_of_docs)
     for doc, activations in zip(docs, run_batch(docs, words_per_batch), strict=True):
-        expected = doc.ids[:, None] * numpy.asarray([1.0, 10.0, 100.0], dtype="float32")
-        assert numpy.array_equal(activations.last_hidden_state, expected)
-        for layer in range(LAYERS + 1):
-            assert numpy.array_equal(activations.hidden_states[layer], expected + layer)
+        check_states(doc, activations)
         ends = numpy.cumsum(doc.lengths).tolist()
         for i, (end, n) in enumerate(zip(ends, doc.lengths.tolist(), strict=True)):
             ids = doc.ids[end - n : end].astype("float32")
             grid = ids[:, None] * 1000 + ids[None, :]
             assert activations.attentions[i].shape == (LAYERS, HEADS, n, n)
             assert numpy.array_equal(activations.attentions[i][1, 1], grid + 1)
-            if n:
-                assert numpy.array_equal(activations.pooler_output[i], expected[end - n])
+
+
+def check_states(doc, activations):
+    expected = doc.ids[:, None] * numpy.asarray([1.0, 10.0, 100.0], dtype="float32")
+    assert numpy.array_equal(activations.last_hidden_state, expected)
+    for layer in range(LAYERS + 1):
+        assert numpy.array_equal(activations.hidden_states[layer], expected + layer)
+    ends = numpy.cumsum(doc.lengths).tolist()
+    for i, (end, n) in enumerate(zip(ends, doc.lengths.tolist(), strict=True)):
+        first = expected[end - n] if n else numpy.zeros(WIDTH)
+        assert numpy.array_equal(activations.pooler_output[i], first)
+
+
+@given(docs_of_lengths, st.sampled_from([0, 1, 7, 30]))
+def test_outputs_of_packed_rows_come_back_in_order(lengths_of_docs, words_per_batch):
+    docs = make_docs(lengths_of_docs)
+    request = Request(hidden_states=True)
+    found = run_batch(docs, words_per_batch, PackedEngine, request)
+    for doc, activations in zip(docs, found, strict=True):
+        check_states(doc, activations)
+        assert activations.attentions is None
 
 
 @given(docs_of_lengths)
 def test_padding_is_masked_and_holds_the_pad_id(lengths_of_docs):
-    batch = make_batch(make_docs(lengths_of_docs))
-    subbatch = batch.take(numpy.arange(len(batch.run_lengths)), 77)
-    assert subbatch.mask.sum(axis=1).tolist() == subbatch.lengths.tolist()
-    assert (subbatch.ids[~subbatch.mask] == 77).all()
-    assert (subbatch.type_ids[~subbatch.mask] == 0).all()
-    assert subbatch.ids[subbatch.mask].tolist() == batch.ids.tolist()
-    assert subbatch.type_ids[subbatch.mask].tolist() == batch.type_ids.tolist()
-    assert subbatch.ids.dtype == subbatch.type_ids.dtype == numpy.int64
+    inputs = make_batch(make_docs(lengths_of_docs)).inputs
+    engine, model = make_engine()
+    engine._run(model, inputs, numpy.arange(len(inputs.lengths)), Request())
+    (call,) = model.calls
+    mask = call["attention_mask"].bool()
+    assert mask.sum(1).tolist() == inputs.lengths.tolist()
+    assert (call["input_ids"][~mask] == TRAITS.pad_id).all()
+    assert (call["token_type_ids"][~mask] == 0).all()
+    assert call["input_ids"][mask].tolist() == inputs.ids.tolist()
+    assert call["token_type_ids"][mask].tolist() == inputs.type_ids.tolist()
+    assert call["input_ids"].dtype == call["token_type_ids"].dtype == torch.int64
 
 
-def test_type_ids_are_left_out_where_there_are_none():
-    batch = make_batch(make_docs([[2], [3]], types=False))
-    assert batch.type_ids is None
-    assert batch.take(numpy.asarray([1, 0]), 0).type_ids is None
+@pytest.mark.parametrize("engine_type", [PaddedEngine, PackedEngine])
+def test_type_ids_are_left_out_if_there_are_none(engine_type):
+    inputs = make_batch(make_docs([[2], [3]], types=False)).inputs
+    assert inputs.type_ids is None
+    engine, model = make_engine(engine_type)
+    engine._run(model, inputs, numpy.asarray([1, 0]), Request())
+    (call,) = model.calls
+    assert "token_type_ids" not in call
 
 
 @given(docs_of_lengths, st.sampled_from([0, 1, 7, 30]))
-def test_gradients_meet_the_outputs_that_they_belong_to(lengths_of_docs, words_per_batch):
-    import torch
-
+def test_outputs_meet_their_gradients(lengths_of_docs, words_per_batch):
     docs = make_docs(lengths_of_docs)
-    d_outputs = run_batch(docs, 0)  # "gradients" that say where they belong
+    d_outputs = run_batch(docs, 0)  # "gradients" equal to the outputs
     batch = make_batch(docs)
-    buffer = GradientBuffer(batch, d_outputs, torch.device("cpu"))
-    kept = {"hidden_states": True, "attentions": True}
-    for indices in make_subbatches(batch.run_lengths, words_per_batch):
-        subbatch = batch.take(indices, 0)
-        tensors = SubbatchTensors(run_fake(subbatch), subbatch, **kept)
-        outputs, gradients = buffer.pairs(subbatch, tensors)
-        assert len(outputs) == 2 + LAYERS + 1 + len(indices)
+    buffer = GradientBuffer(batch, d_outputs, CPU)
+    engine, _ = make_engine()
+    n_inputs = 0
+    for subbatch in engine.predict(batch.inputs, words_per_batch, ALL):
+        outputs, gradients = buffer.pairs(subbatch)
+        assert len(outputs) == 2 + LAYERS + 1 + len(subbatch.indices)
         for output, gradient in zip(outputs, gradients, strict=True):
             assert output.equal(gradient)
+        n_inputs += len(subbatch.indices)
+    assert n_inputs == len(batch.inputs.lengths)
 
 
-def test_docs_without_a_gradient_get_zeros_and_kinds_without_one_are_left_out():
-    import torch
-
+def test_missing_gradients():
+    """Docs without a gradient get zeros. Outputs without one are left out."""
     docs = make_docs([[2, 1], [3]])
-    given_one = Activations(last_hidden_state=numpy.ones((3, WIDTH), dtype="float32"))
+    d_second = Activations(last_hidden_state=numpy.ones((3, WIDTH), dtype="float32"))
     none = Activations(last_hidden_state=None)
     batch = make_batch(docs)
-    buffer = GradientBuffer(batch, [none, given_one], torch.device("cpu"))
+    buffer = GradientBuffer(batch, [none, d_second], CPU)
     assert buffer.last_hidden_state.tolist() == [[0.0] * WIDTH] * 3 + [[1.0] * WIDTH] * 3
     assert buffer.pooler_output is None
-    subbatch = batch.take(numpy.arange(3), 0)
-    for kept in (True, False):
-        flags = {"hidden_states": kept, "attentions": kept}
-        tensors = SubbatchTensors(run_fake(subbatch), subbatch, **flags)
-        outputs, _ = buffer.pairs(subbatch, tensors)
+    engine, _ = make_engine()
+    for request in (ALL, Request()):
+        (subbatch,) = engine.predict(batch.inputs, 0, request)
+        outputs, _ = buffer.pairs(subbatch)
         assert len(outputs) == 1
-    empty = GradientBuffer(batch, [none, none], torch.device("cpu"))
-    assert empty.pairs(subbatch, tensors) == ([], [])
+    empty = GradientBuffer(batch, [none, none], CPU)
+    assert empty.pairs(subbatch) == ([], [])
 
 
-def test_windows_read_their_neighbours_and_answer_for_themselves():
+def make_windows(**fields):
+    """Build the rows that two windows of a text of 6 wordpieces read."""
+    return Runs(
+        rows=numpy.asarray([0, 1, 2, 3, 2, 3, 4, 5], dtype="int32"),
+        lengths=numpy.asarray([4, 4], dtype="int32"),
+        text_spans=numpy.zeros((2, 2), dtype="int32"),
+        **fields,
+    )
+
+
+@pytest.mark.parametrize("engine_type", [PaddedEngine, PackedEngine])
+def test_windows_read_context_whose_outputs_are_not_stored(engine_type):
     (doc,) = make_docs([[3, 3]])
-    runs = Runs(
-        rows=numpy.asarray([0, 1, 2, 3, 2, 3, 4, 5], dtype="int32"),
-        lengths=numpy.asarray([4, 4], dtype="int32"),
-        text_spans=numpy.zeros((2, 2), dtype="int32"),
-    )
-    windowed = replace(doc, runs=runs)
+    windowed = replace(doc, runs=make_windows())
     batch = make_batch([*make_docs([[2]]), windowed])
-    subbatch = batch.take(numpy.asarray([1, 2]), 0)
-    assert subbatch.ids.tolist() == [[1, 2, 3, 4], [3, 4, 5, 6]]
-    assert subbatch.rows.tolist() == [2, 3, 4, 5, 6, 7]
-    assert subbatch.cells.tolist() == [0, 1, 2, 5, 6, 7]
-    (activations,) = run_batch([windowed], 0)
+    engine, model = make_engine(engine_type)
+    outputs = engine._run(model, batch.inputs, numpy.asarray([1, 2]), Request())
+    (call,) = model.calls
+    assert call["input_ids"].flatten()[:8].tolist() == [1, 2, 3, 4, 3, 4, 5, 6]
+    kept = batch.kept[outputs.rows]
+    assert batch.rows[outputs.rows][kept].tolist() == [2, 3, 4, 5, 6, 7]
+    assert numpy.flatnonzero(kept).tolist() == [0, 1, 2, 5, 6, 7]
+    request = ALL if engine_type is PaddedEngine else Request()
+    (activations,) = run_batch([windowed], 0, engine_type, request)
     assert activations.last_hidden_state[:, 0].tolist() == [1, 2, 3, 4, 5, 6]
-    assert [a.shape for a in activations.attentions] == [(LAYERS, HEADS, 4, 4)] * 2
+    if request.attentions:
+        assert [a.shape for a in activations.attentions] == [(LAYERS, HEADS, 4, 4)] * 2
 
 
-def test_rows_of_windows_that_are_means_and_their_transpose():
-    """Rows 2 and 3 are read by both windows; the plain Doc beside them is as it was."""
-    import torch
-
+def test_means_of_windows_and_their_transpose():
+    """Both windows read rows 2 and 3. The Doc without windows stays unchanged."""
     plain, windowed = make_docs([[2], [3, 3]])
-    runs = Runs(
-        rows=numpy.asarray([0, 1, 2, 3, 2, 3, 4, 5], dtype="int32"),
-        lengths=numpy.asarray([4, 4], dtype="int32"),
-        text_spans=numpy.zeros((2, 2), dtype="int32"),
-        mean=True,
-    )
-    docs = [plain, replace(windowed, runs=runs)]
+    docs = [plain, replace(windowed, runs=make_windows(mean=True))]
     batch = make_batch(docs)
-    assert batch.own.all()
+    assert batch.kept.all()
     assert batch.weights.tolist() == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 1, 1]
     for words_per_batch in (0, 4, 8):
         first, second = run_batch(docs, words_per_batch)
         assert first.last_hidden_state[:, 0].tolist() == [1, 2]
-        # What the model gives for a wordpiece is here the same in each window.
+        # The fake model returns the same for a wordpiece in each window.
         assert second.last_hidden_state[:, 0].tolist() == [3, 4, 5, 6, 7, 8]
         assert second.hidden_states[2, :, 0].tolist() == [5, 6, 7, 8, 9, 10]
         d_outputs = [Activations(a.last_hidden_state) for a in (first, second)]
-        buffer = GradientBuffer(batch, d_outputs, torch.device("cpu"))
+        buffer = GradientBuffer(batch, d_outputs, CPU)
         sums = numpy.zeros(8)
-        for indices in make_subbatches(batch.run_lengths, words_per_batch):
-            subbatch = batch.take(indices, 0)
-            tensors = SubbatchTensors(
-                run_fake(subbatch), subbatch, hidden_states=False, attentions=False
-            )
-            (output,), (gradient,) = buffer.pairs(subbatch, tensors)
+        engine, _ = make_engine()
+        for subbatch in engine.predict(batch.inputs, words_per_batch, Request()):
+            (output,), (gradient,) = buffer.pairs(subbatch)
             assert output.shape == gradient.shape
-            numpy.add.at(sums, subbatch.rows, gradient[:, 0].numpy())
+            numpy.add.at(sums, batch.rows[subbatch.rows], gradient[:, 0].numpy())
         assert sums.tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 @pytest.mark.parametrize("docs", [[], [[]], [[], []]])
-def test_nothing(docs):
+def test_empty_batches(docs):
     batch = make_batch(make_docs(docs))
-    assert batch.ids.shape == batch.run_rows.shape == batch.own.shape == (0,)
+    assert batch.inputs.ids.shape == batch.rows.shape == batch.kept.shape == (0,)
     outputs = run_batch(make_docs(docs), 0)
     assert [o.last_hidden_state.shape for o in outputs] == [(0, WIDTH)] * len(docs)
 
