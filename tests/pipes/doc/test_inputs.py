@@ -272,7 +272,7 @@ def test_a_function_that_returns_nothing_makes_a_doc_without_inputs(fresh):
 def test_functions_that_return_something_else_are_refused(pipeline, function, error, got):
     nlp = pipeline("bert")
     docs = [nlp(TEXT), nlp("One.")]
-    with pytest.raises(error, match=rf"\[TB035\] .*'piecer'.* 2 Docs.*it returned {got}\."):
+    with pytest.raises(error, match=rf"\[TB035\] .*'piecer'.* 2 Docs.*got {got}\."):
         find_inputs(docs, function, None, "piecer")
 
 
@@ -293,9 +293,9 @@ def test_unknown_sentences_are_refused(sentences, error):
     ("length", "error"), [(0, ValueError), (True, TypeError), ("8", TypeError)]
 )
 def test_bad_lengths_are_refused(length, error):
-    with pytest.raises(error, match=r"\[TB009\] max_tokens"):
+    with pytest.raises(error, match=r"\[TB009\] .*'max_tokens'"):
         PackedSentences(length)
-    with pytest.raises(error, match=r"\[TB009\] max_length"):
+    with pytest.raises(error, match=r"\[TB009\] .*'max_length'"):
         TrfWordpiecer(spacy.blank("en").vocab, max_length=length)
 
 

@@ -204,7 +204,7 @@ def test_no_room_for_a_pair(checkpoint, pipeline):
     doc, _ = build_pair(pipeline("roberta"), "", "")
     assert len(get_wordpieces(wordpiecer(doc))) == 2
     doc, _ = build_pair(pipeline("roberta"), "a b", "c d")
-    with pytest.raises(ValueError, match=r"\[TB009\] The model's maximum length .* 6, .* is 5"):
+    with pytest.raises(ValueError, match=r"\[TB009\] .* 6 .*The model's maximum length.* got 5"):
         wordpiecer(doc)
 
 
@@ -433,7 +433,7 @@ def test_text_of_a_separator_that_is_no_token_warns(pipeline):
 
 @pytest.mark.parametrize(("separator", "error"), [("", ValueError), (5, TypeError)])
 def test_bad_separators_are_refused(pipeline, separator, error):
-    with pytest.raises(error, match=r"\[TB037\] separator must be the text of a token"):
+    with pytest.raises(error, match=r"\[TB037\] Expected the text of a token.* for separator, got"):
         TrfWordpiecer(pipeline("bert").vocab, separator=separator)
 
 

@@ -324,7 +324,7 @@ def test_template_that_changes_wordpieces_is_refused(own):
     backend._tokenizer = Broken(own, build_inputs_with_special_tokens=lambda ids: [*ids[::-1], 2])
     assert backend.encode("a").ids == own("a")["input_ids"]
     backend._tokenizer = Broken(own, build_inputs_with_special_tokens=lambda ids: [*ids[1:], 2])
-    with pytest.raises(ValueError, match=r"\[TB032\] Broken .* 2 wordpieces of a text, and 1 of"):
+    with pytest.raises(ValueError, match=r"\[TB032\] .* of Broken .* the 2 ids .* got 1 of"):
         backend.encode("ab")
 
 
@@ -340,7 +340,7 @@ def test_tokenizer_that_can_not_be_taken_apart_is_refused(own):
     def refuse(text):
         raise NotImplementedError
 
-    with pytest.raises(ValueError, match=r"\[TB033\] Broken .*NotImplementedError"):
+    with pytest.raises(ValueError, match=r"\[TB033\] Can't use Broken.*NotImplementedError"):
         SlowBackend(Broken(own, tokenize=refuse))
     with pytest.raises(ValueError, match=r"\[TB033\] .*a call gives the ids \[5\]"):
         SlowBackend(Broken(own, __call__=lambda text: {"input_ids": [5]}))
@@ -373,14 +373,12 @@ def test_missing_library_is_named(slow_checkpoint, monkeypatch):
         load_tokenizer(folder)
 
 
-def test_copies_have_a_truncation_of_their_own(own):
+def test_copies_give_the_same(own):
     backend = SlowBackend(own)
-    backend.enable_truncation(4)
     copied = copy.deepcopy(backend)
-    copied.no_truncation()
+    assert copied._tokenizer is not own
+    assert copied.encode("abcdefgh") == backend.encode("abcdefgh")
     assert len(copied.encode("abcdefgh")) == 9
-    assert len(backend.encode("abcdefgh")) == 4
-    assert len(backend.encode("abcdefgh").overflowing) == 2
 
 
 def test_vocabulary_with_and_without_what_was_added(own):
