@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -26,7 +28,16 @@ from trf_bridge.cli.console import (
     with_errors,
 )
 from trf_bridge.cli.pipelines import find_pipeline, load_pipeline
-from trf_bridge.cli.writing import check_output, made_folder, replacing_file
+from trf_bridge.cli.setting_options import setting_options
+from trf_bridge.cli.writing import check_output, creating_folder, replacing_file
+from trf_bridge.settings import (
+    CheckpointSettings,
+    TransformerSettings,
+    WordpiecerSettings,
+    defaults_of,
+    descriptions_of,
+    setting,
+)
 
 TEXT = "Anna saw Berlin. It rained."
 
@@ -66,10 +77,11 @@ print(json.dumps(sorted({name.split(".")[0] for name in set(sys.modules) - befor
     assert python(code, tmp_path) == ["trf_bridge"]
 
 
-def test_help_lists_the_commands() -> None:
+def test_help_lists_each_command_with_one_sentence() -> None:
     printed = trf("--help")
     for name in COMMANDS:
-        assert f"  {name} " in printed
+        (line,) = re.findall(rf"^  {name} +(.+)$", printed, re.M)
+        assert re.fullmatch(r"[A-Z][^.]+\.", line), line  # not shortened to "..."
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -151,7 +163,7 @@ def test_output_is_replaced_only_when_told_to(tmp_path: Path) -> None:
 
 def test_folder_of_other_things_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("x")
-    with pytest.raises(ValueError, match=r"TB041.*no saved pipeline"):
+    with pytest.raises(ValueError, match=r"TB041.*not a saved pipeline"):
         check_output(tmp_path, force=True, folder=True)
 
 
@@ -184,7 +196,7 @@ def test_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_folders_that_were_made_for_nothing_are_removed(tmp_path: Path) -> None:
     def fail(path: Path) -> None:
-        with made_folder(path):
+        with creating_folder(path):
             assert path.is_dir()
             raise OSError("the disk is full")
 
@@ -199,7 +211,7 @@ def test_file_is_no_folder_to_write_into(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "file" / "out", tmp_path / "file" / "a" / "b"):
-        with pytest.raises(ValueError, match=r"TB041.*file exists already.*no folder"):
+        with pytest.raises(ValueError, match=r"TB041.*file exists already.*not a folder"):
             check_output(path, force=True, folder=True)
     with pytest.raises(ValueError, match=r"TB041.*is a folder"):
         check_output(tmp_path / "empty", force=True)
@@ -234,7 +246,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_progress_is_quiet_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    assert list(progress(iter("abc"), what="Reading", unit="letters")) == ["a", "b", "c"]
+    assert list(progress(iter("abc"), title="Reading", unit="letters")) == ["a", "b", "c"]
     with steps(2) as step:
         step("One")
         step("Two")
@@ -271,10 +283,27 @@ def test_pipeline_without_the_component_is_refused(tmp_path: Path) -> None:
 
 
 def test_only_what_is_needed_is_loaded(tmp_path: Path, source: Path) -> None:
-    nlp = load_pipeline(str(source), needs=["trf_wordpiecer"], only=True)
+    nlp = load_pipeline(str(source), needs=["trf_wordpiecer"], only_needed=True)
     assert nlp.component_names == ["sentencizer", "trf_wordpiecer"]
     nlp = load_pipeline(str(source), needs=["trf_wordpiecer"])
     assert nlp.component_names == ["sentencizer", "trf_wordpiecer", "trf_tok2vec"]
+    optional = ["trf_tok2vec", "trf_textcat"]
+    nlp = load_pipeline(str(source), needs=["sentencizer"], optional=optional, only_needed=True)
+    assert nlp.component_names == ["sentencizer", "trf_wordpiecer", "trf_tok2vec"]
+
+
+def test_settings_can_be_overridden_by_factory(
+    pipeline: Callable[..., Language], tmp_path: Path
+) -> None:
+    nlp = pipeline("bert")
+    nlp.to_disk(tmp_path / "pipeline")
+    text = (tmp_path / "pipeline" / "config.cfg").read_text(encoding="utf8")
+    renamed = re.sub(r'(?<!factory = )(["\[.])trf_tok2vec\b', r"\1encoder", text)
+    (tmp_path / "pipeline" / "config.cfg").write_text(renamed, encoding="utf8")
+    (tmp_path / "pipeline" / "trf_tok2vec").rename(tmp_path / "pipeline" / "encoder")
+    overrides = {"trf_tok2vec": {"model": {"words_per_batch": 64}}}
+    loaded = load_pipeline(str(tmp_path / "pipeline"), needs=["trf_tok2vec"], overrides=overrides)
+    assert loaded.config["components"]["encoder"]["model"]["words_per_batch"] == 64
 
 
 @pytest.fixture(scope="module")
@@ -310,6 +339,96 @@ def test_init_passes_its_options_on(checkpoint: Callable[[str], Path], tmp_path:
     assert model["output_hidden_states"] is True
 
 
+# A value of each setting that is not its default.
+VALUES: dict[str, Any] = {
+    "revision": "v1",
+    "trust_remote_code": True,
+    "sentences": "doc",
+    "max_length": 16,
+    "overflow": "window",
+    "stride": 4,
+    "window_rows": "mean",
+    "split_special_tokens": True,
+    "separator": "|||",
+    "words_per_batch": 64,
+    "output_hidden_states": True,
+    "output_attentions": True,
+    "precision": "bf16",
+    "products": "torch",
+    "freeze": 1,
+    "layer_lr_decay": 0.9,
+    "gradient_checkpointing": True,
+}
+
+
+def test_each_setting_is_an_option_of_init(
+    checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    wordpiecer, transformer = defaults_of(WordpiecerSettings), defaults_of(TransformerSettings)
+    assert {*VALUES, "trf_name"} == {*wordpiecer, *transformer}
+    options: list[object] = []
+    for name, value in VALUES.items():
+        options += [f"--{name.replace('_', '-')}", *([] if value is True else [value])]
+    trf("init", checkpoint("bert"), tmp_path / "out", *options)
+    config = spacy.load(tmp_path / "out").config["components"]
+    for block, defaults in [
+        (config["trf_wordpiecer"], wordpiecer),
+        (config["trf_tok2vec"]["model"], transformer),
+    ]:
+        for name in set(defaults) - {"trf_name"}:
+            assert block[name] == VALUES[name], name
+            assert type(block[name]) is type(VALUES[name]), name
+            assert VALUES[name] != defaults[name], name
+
+
+def test_help_of_init_describes_each_setting() -> None:
+    printed = " ".join(trf("init", "--help").split())
+    for settings in (WordpiecerSettings, TransformerSettings):
+        defaults = defaults_of(settings)
+        for name, description in descriptions_of(settings).items():
+            if name == "trf_name":
+                continue
+            shown = f"--{name.replace('_', '-')} "
+            assert shown in printed
+            described = description
+            if not isinstance(defaults[name], bool):
+                default = "(null)" if defaults[name] is None else defaults[name]
+                described += f" [default: {default}]"
+            # The lines of the help break after hyphens too.
+            assert described.replace(" ", "") in printed.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("none", "none"), ("embeddings", "embeddings"), ("all", "all"), ("2", 2)],
+)
+def test_freeze_is_a_name_or_a_number(
+    checkpoint: Callable[[str], Path], tmp_path: Path, text: str, expected: str | int
+) -> None:
+    trf("init", checkpoint("bert"), tmp_path / "out", "--freeze", text)
+    model = spacy.load(tmp_path / "out").config["components"]["trf_tok2vec"]["model"]
+    assert model["freeze"] == expected
+
+
+def test_a_new_setting_is_an_option() -> None:
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class NewSettings(CheckpointSettings):
+        fast: bool = setting(True, "Be fast.")
+        rate: float | None = setting(None, "The rate.")
+
+    called = {}
+
+    @setting_options(NewSettings, exclude=("trf_name", "trust_remote_code"))
+    def command(name: str, **settings: Any) -> None:
+        called.update(name=name, **settings)
+
+    app = typer.Typer(add_completion=False)
+    app.command()(with_errors(command))
+    result = CliRunner().invoke(app, ["x", "--no-fast", "--rate", "0.5"])
+    assert result.exit_code == 0, result.output
+    assert called == {"name": "x", "fast": False, "rate": 0.5, "revision": None}
+
+
 def test_init_does_not_replace_unless_told_to(
     checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -330,6 +449,8 @@ def test_init_does_not_replace_unless_told_to(
         (["{bert}", "--overflow", "ignore"], "TB008"),
         (["{bert}", "--words-per-batch", "-1"], "TB009"),
         (["{bert}", "--precision", "fp64"], "TB008"),
+        (["{bert}", "--freeze", "some"], "TB008"),
+        (["{bert}", "--freeze", "-1"], "TB008"),
     ],
 )
 def test_init_that_fails_writes_nothing(

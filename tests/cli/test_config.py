@@ -159,7 +159,10 @@ def test_what_is_optimized_for(checkpoint: Callable[[str], Path]) -> None:
         for optimize in ("efficiency", "accuracy")
     }
     models = {name: c["components"]["trf_tok2vec"]["model"] for name, c in configs.items()}
-    assert (models["efficiency"]["precision"], models["efficiency"]["freeze"]) == ("auto", 0)
+    assert (models["efficiency"]["precision"], models["efficiency"]["freeze"]) == (
+        "auto",
+        "embeddings",
+    )
     assert (models["accuracy"]["precision"], models["accuracy"]["freeze"]) == ("fp32", "none")
     for config in configs.values():
         training = config["training"]

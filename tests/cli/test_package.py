@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import zipfile
@@ -14,9 +15,17 @@ import spacy
 import srsly
 from command_line import refused, trf
 from spacy.language import Language
+from thinc.api import Config
 
 from trf_bridge.cli import building
 from trf_bridge.cli.fetching import sha256_of
+from trf_bridge.cli.recipes import load_recipe
+from trf_bridge.settings import (
+    CheckpointSettings,
+    TransformerSettings,
+    WordpiecerSettings,
+    defaults_of,
+)
 
 TEXT = "Anna saw Berlin. It rained."
 RECIPE = """
@@ -121,6 +130,21 @@ def test_wheel_of_a_recipe(recipe: Path, pipeline: Callable[..., Language], tmp_
     assert nlp.get_pipe("trf_wordpiecer").overflow == "window"
     assert srsly.read_json(folder / "meta.json")["sources"][0]["revision"] == "c0ffee"
     assert "owner" in (folder / "LICENSE").read_text(encoding="utf8")
+
+
+def test_recipe_takes_each_setting_of_the_pipeline(recipe: Path) -> None:
+    """But the fields of the checkpoint, which it names in a block of its own."""
+    text = recipe.read_text(encoding="utf8")
+    checkpoint = {field.name for field in dataclasses.fields(CheckpointSettings)}
+    settings = defaults_of(WordpiecerSettings) | defaults_of(TransformerSettings)
+    for name, default in settings.items():
+        block = Config({"settings": {name: default}}).to_str()
+        recipe.write_text(text.replace('[settings]\noverflow = "window"', block), encoding="utf8")
+        if name in checkpoint:
+            with pytest.raises(ValueError, match=rf"TB045.*unknown settings: {name} \(expected: "):
+                load_recipe(recipe)
+        else:
+            assert load_recipe(recipe).settings == {name: default}
 
 
 def test_recipe_says_itself_what_the_package_is_called(recipe: Path, tmp_path: Path) -> None:

@@ -1,8 +1,18 @@
-"""`python -m spacy trf …`: commands that spaCy finds through its entry point `spacy_cli`.
+"""`python -m spacy trf …`: commands that spaCy finds through the entry point `spacy_cli`.
 
-spaCy imports this module at each of its commands, so it imports nothing that spaCy has not. Each
-command is a module of this package with a function `command`, and is imported when it is run or
-its help is asked for.
+To add a command:
+
+1. Write `commands/NAME.py` with a function `command`. Its parameters are the arguments and options,
+   annotated for typer. The first line of its docstring is the line of `spacy trf --help`, and a
+   block "Example:" shows a call. Import slow libraries inside the function.
+2. Add NAME to `COMMANDS` below, at its place in the help.
+3. Test it in `tests/cli/`: `trf(NAME, …)` of `tests/support/command_line.py` runs it.
+
+Errors are printed as one line, and the option --verbose is added to every command; see
+`console.with_errors`. The page of the documentation is generated from the help.
+
+spaCy imports this module for each of its commands, so it imports only what spaCy has imported
+already. A command is imported when it runs or when its help is shown.
 """
 
 from __future__ import annotations
@@ -26,15 +36,14 @@ COMMANDS = (
     "compare",
 )
 
-HELP = """Commands for pipelines with a Hugging Face transformer: make and package them, write a
-training config, look at how texts are cut into wordpieces, and at what attends to what."""
+HELP = "Create, package, train and inspect pipelines with a Hugging Face transformer."
 
 
 class Commands(TyperGroup):
-    """The group `trf`, which imports a command when it is asked for."""
+    """The group `trf`, which imports a command when it is needed."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """RETURNS (list of str): The names of the commands, in the order of the help."""
+        """Return the names of the commands, in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -42,12 +51,12 @@ class Commands(TyperGroup):
 
         ctx (Context): Not used.
         cmd_name (str): The name.
-        RETURNS (Command): The command; None where there is none of that name.
+        RETURNS (Command): The command; None for an unknown name.
         """
         if cmd_name in COMMANDS:
             if cmd_name not in self.commands:
                 self.commands[cmd_name] = make_command(cmd_name)
-        else:  # typer looks among these for what may have been meant
+        else:  # typer suggests similar names from the imported commands
             self.commands.update({name: make_command(name) for name in COMMANDS})
         return self.commands.get(cmd_name)
 
@@ -55,7 +64,7 @@ class Commands(TyperGroup):
 def make_command(name: str) -> Any:
     """Import a command.
 
-    name (str): One of COMMANDS.
+    name (str): Its name.
     RETURNS (Command): The command, with the option --verbose.
     """
     function = import_module(f"{__name__}.commands.{name}").command

@@ -1,4 +1,4 @@
-"""Wheels of pipelines: from a recipe, or from the folder of a saved pipeline."""
+"""Build wheels from recipes and from the folders of saved pipelines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .. import errors
 from .console import check_file
 from .fetching import Checkpoint, fetch, last_line, sha256_of
 from .recipes import WEIGHTS, Recipe, load_recipe
-from .writing import check_folder, check_output, made_folder
+from .writing import check_folder, check_output, creating_folder
 
 SAMPLE = "Laced with dreams, dripping in reality."
 
@@ -28,25 +28,25 @@ Step = Callable[[str], None]
 def build_recipe(
     path: Path, out: Path, *, cache: Path | None = None, force: bool = False, step: Step
 ) -> Path:
-    """Build the wheel of a recipe.
+    """Build the wheel of a recipe. After an error, the output folder is unchanged.
 
-    path (Path): The recipe's file.
-    out (Path): The folder that the wheel is put into; it is made.
-    cache (Path): The folder that keeps downloads from the package index; None to keep none.
-    force (bool): Replace a wheel that is there already.
-    step (callable): Told what is done next, three times.
+    path (Path): The file of the recipe.
+    out (Path): The output folder, which is created.
+    cache (Path): The folder in which downloads from the package index are kept; None to keep none.
+    force (bool): Replace an existing wheel.
+    step (callable): Called at the start of each of three steps, with its title.
     RETURNS (Path): The wheel.
-    RAISES (ValueError, TypeError): TB041, TB045, TB046, TB047, TB048; what `from_pretrained`
-        raises. Then `out` is as it was, there or not.
+    RAISES (ValueError, TypeError): TB041, TB045, TB046, TB047, TB048; the errors of
+        `from_pretrained`.
     """
     recipe = load_recipe(path)
     check_folder(out)
     target = out / recipe.wheel_name
     check_output(target, force=force)
-    with made_folder(out), _build_folder(out) as work:
-        step(f"Fetching {recipe.checkpoint}")
+    with creating_folder(out), _build_folder(out) as work:
+        step(f"Downloading {recipe.checkpoint}")
         checkpoint = fetch(recipe, cache or work / "downloads", work / "files")
-        step(f"Making the pipeline {recipe.package_name}")
+        step(f"Creating the pipeline {recipe.package_name}")
         make_pipeline(recipe, checkpoint, work / "pipeline")
         shutil.rmtree(work / "files", ignore_errors=True)
         step("Building the wheel")
@@ -57,21 +57,21 @@ def build_recipe(
 def build_pipeline(
     pipeline: Path, out: Path, *, options: Sequence[str] = (), force: bool = False, step: Step
 ) -> Path:
-    """Build the wheel of a saved pipeline.
+    """Build the wheel of a saved pipeline. After an error, the output folder is unchanged.
 
-    pipeline (Path): Its folder.
-    out (Path): The folder that the wheel is put into; it is made.
+    pipeline (Path): The folder of the pipeline.
+    out (Path): The output folder, which is created.
     options (sequence of str): Options of `spacy package`, such as "--version", "1.0.0".
-    force (bool): Replace a wheel that is there already.
-    step (callable): Told what is done next, once.
+    force (bool): Replace an existing wheel.
+    step (callable): Called at the start of the only step, with its title.
     RETURNS (Path): The wheel.
-    RAISES (ValueError): TB041, TB044, TB048. Then `out` is as it was, there or not.
+    RAISES (ValueError): TB041, TB044, TB048.
     """
     check_options(options)
     check_folder(out)
     target = out / _wheel_name(pipeline, options)
     check_output(target, force=force)
-    with made_folder(out), _build_folder(out) as work:
+    with creating_folder(out), _build_folder(out) as work:
         step(f"Building {target.name}")
         wheel = make_wheel(pipeline, work, options)
         target = out / wheel.name
@@ -82,15 +82,15 @@ def build_pipeline(
 
 @contextlib.contextmanager
 def _build_folder(out: Path) -> Iterator[Path]:
-    """A folder to build in, on the same disk as the output."""
+    """Create a temporary folder on the same disk as the output."""
     with tempfile.TemporaryDirectory(dir=out.resolve(), prefix=".build-") as folder:
         yield Path(folder)
 
 
 def check_options(options: Sequence[str]) -> None:
-    """See that a package can be called as it is to be, and that its code is there.
+    """Check the name and the version of a package, and that its code files exist.
 
-    What `spacy package` and pip say otherwise is long, and ends with a link.
+    `spacy package` and pip would report these errors in many lines.
 
     options (sequence of str): Options of `spacy package`, each with its value.
     RAISES (ValueError): TB044, TB048.
@@ -100,24 +100,24 @@ def check_options(options: Sequence[str]) -> None:
     given = dict(zip(options[::2], options[1::2], strict=True))
     name = given.get("--name", "name")
     if not re.fullmatch(r"[A-Za-z](\w*[A-Za-z0-9])?", name, re.ASCII):
-        reason = f"'{name}' can't be imported; a name has letters, digits and underscores (a_name2)"
+        reason = f"'{name}' is not a valid name: expected letters, digits and underscores"
         raise ValueError(errors.TB048.format(reason=reason))
     try:
         Version(given.get("--version", "0"))
     except InvalidVersion:
-        reason = f"'{given['--version']}' is no version; give one such as 1.0.0"
+        reason = f"'{given['--version']}' is not a valid version: expected one such as 1.0.0"
         raise ValueError(errors.TB048.format(reason=reason)) from None
     for file in filter(None, given.get("--code", "").split(",")):
         check_file(Path(file))
 
 
 def make_pipeline(recipe: Recipe, checkpoint: Checkpoint, path: Path) -> None:
-    """Save a pipeline folder that is complete but for being a package.
+    """Save the pipeline of a recipe, with the package's meta and license.
 
     recipe (Recipe): The recipe.
     checkpoint (Checkpoint): The checkpoint's files.
-    path (Path): The folder to write.
-    RAISES (ValueError, TypeError): TB048; what `from_pretrained` raises.
+    path (Path): The output folder.
+    RAISES (ValueError, TypeError): TB048; the errors of `from_pretrained`.
     """
     import srsly
     from spacy.util import load_config
@@ -139,7 +139,7 @@ def make_pipeline(recipe: Recipe, checkpoint: Checkpoint, path: Path) -> None:
 
 
 def name_checkpoint(config: dict[str, Any], name: str, revision: str) -> None:
-    """Replace the local folder in every `trf_name` of a config by the public name.
+    """Replace the local folder in every `trf_name` of a config with the public name.
 
     config (dict): The config; changed.
     name (str): The checkpoint's public name.
@@ -154,11 +154,11 @@ def name_checkpoint(config: dict[str, Any], name: str, revision: str) -> None:
 
 
 def make_meta(meta: dict[str, Any], recipe: Recipe, revision: str, sha256: str) -> dict[str, Any]:
-    """Complete a pipeline's meta with the package's facts and its source.
+    """Add the facts of a package and the source of its weights to a pipeline's meta.
 
-    meta (dict): The meta that the pipeline was saved with.
+    meta (dict): The meta of the saved pipeline.
     recipe (Recipe): The recipe.
-    revision (str): The commit that the checkpoint's files are known to be.
+    revision (str): The commit of the checkpoint's files.
     sha256 (str): The hex digest of the checkpoint's weights.
     RETURNS (dict): A new meta.
     """
@@ -187,17 +187,17 @@ def make_meta(meta: dict[str, Any], recipe: Recipe, revision: str, sha256: str) 
             }
         ],
         "notes": (
-            f"The weights are those of [{recipe.checkpoint}]({url}), revision `{revision}`, "
-            f"sha256 of `{WEIGHTS}` `{sha256}`."
+            f"Weights from [{recipe.checkpoint}]({url}), revision `{revision}`. "
+            f"sha256 of `{WEIGHTS}`: `{sha256}`."
         ),
     }
 
 
 def check_pipeline(path: Path, expected: Any) -> None:
-    """Load a saved pipeline and see that it computes what it computed before it was saved.
+    """Check that a saved pipeline computes the same numbers as before it was saved.
 
-    path (Path): Its folder.
-    expected (float32, (n_tokens, width)): Its `doc.tensor` of SAMPLE before that.
+    path (Path): The folder of the pipeline.
+    expected (float32, (n_tokens, width)): The earlier `doc.tensor` of SAMPLE.
     RAISES (ValueError): TB048.
     """
     import numpy
@@ -205,22 +205,22 @@ def check_pipeline(path: Path, expected: Any) -> None:
 
     got = spacy.load(path)(SAMPLE).tensor
     if not numpy.array_equal(numpy.asarray(got), numpy.asarray(expected)):
-        reason = "the saved pipeline computes other numbers than before it was saved"
+        reason = "the saved pipeline does not compute the same numbers as before it was saved"
         raise ValueError(errors.TB048.format(reason=reason))
 
 
 def make_wheel(path: Path, work: Path, options: Sequence[str] = ()) -> Path:
-    """Make a package of a pipeline folder with spaCy's own command, and a wheel of it with pip.
+    """Build a package with `spacy package`, and its wheel with pip.
 
-    path (Path): The folder.
-    work (Path): A folder to work in.
+    path (Path): The folder of the pipeline.
+    work (Path): A temporary folder.
     options (sequence of str): Options of `spacy package`.
-    RETURNS (Path): The wheel, somewhere in `work`.
+    RETURNS (Path): The wheel, in the temporary folder.
     RAISES (ValueError): TB048.
     """
     package, wheels = work / "package", work / "wheel"
     package.mkdir()
-    # With -m Python imports from the working folder first; there must be no other trf_bridge in it.
+    # With -m, Python imports from the working folder first, so the commands run in an empty one.
     arguments = [str(path.resolve()), str(package), "--build", "none", *options]
     _run("spacy package", ["spacy", "package", *arguments], package)
     (folder,) = package.iterdir()
@@ -230,12 +230,12 @@ def make_wheel(path: Path, work: Path, options: Sequence[str] = ()) -> Path:
     return wheel
 
 
-def _run(what: str, command: Sequence[str], folder: Path) -> None:
-    """Run a module of this Python, and show nothing of what it prints unless it fails."""
+def _run(name: str, command: Sequence[str], folder: Path) -> None:
+    """Run a module of this Python, without its output unless it fails."""
     folder.mkdir(exist_ok=True)
     environment = {**os.environ, "ANSI_COLORS_DISABLED": "1", "WASABI_LOG_FRIENDLY": "1"}
     if "--no-build-isolation" in command:
-        # pip refuses to have both, also where this one comes from the environment.
+        # pip does not accept both, even if this one comes from the environment.
         environment.pop("PIP_BUILD_CONSTRAINT", None)
     done = subprocess.run(
         [sys.executable, "-m", *command],
@@ -245,14 +245,13 @@ def _run(what: str, command: Sequence[str], folder: Path) -> None:
         stderr=subprocess.STDOUT,
     )
     if done.returncode != 0:
-        reason = f"`{what}` failed, and its last line is: {last_line(done.stdout)}"
-        printed = RuntimeError(done.stdout.decode("utf-8", errors="replace"))
-        raise ValueError(errors.TB048.format(reason=reason)) from printed
+        reason = f"`{name}` failed with: {last_line(done.stdout)}"
+        output = RuntimeError(done.stdout.decode("utf-8", errors="replace"))
+        raise ValueError(errors.TB048.format(reason=reason)) from output
 
 
 def _isolation() -> list[str]:
-    """Where setuptools can make wheels by itself, pip need not fetch another: there may be no
-    network."""
+    """Return the option of pip that saves a download, if the installed setuptools builds wheels."""
     try:
         major = int(version("setuptools").split(".")[0])
     except PackageNotFoundError:
@@ -261,7 +260,7 @@ def _isolation() -> list[str]:
 
 
 def _wheel_name(pipeline: Path, options: Sequence[str]) -> str:
-    """The name that the wheel will have."""
+    """Return the file name of a pipeline's wheel."""
     import srsly
 
     meta = srsly.read_json(pipeline / "meta.json")

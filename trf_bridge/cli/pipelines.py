@@ -1,10 +1,11 @@
-"""Pipelines that the commands load: installed packages and saved folders."""
+"""Find, load and run pipelines: installed packages and saved folders."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import errors
 
@@ -13,31 +14,60 @@ if TYPE_CHECKING:
     from spacy.tokens import Doc
 
 PIPELINE = "an installed pipeline, or the folder of a saved one"
-NEEDS = ("trf_wordpiecer", "trf_tok2vec")
+TRANSFORMER = ("trf_wordpiecer", "trf_tok2vec")
+
+
+def load_pipeline(
+    name: str,
+    *,
+    needs: Sequence[str],
+    optional: Sequence[str] = (),
+    only_needed: bool = False,
+    overrides: Mapping[str, Any] | None = None,
+) -> Language:
+    """Load a pipeline that has the components that a command needs.
+
+    name (str): An installed package, or a folder.
+    needs (sequence of str): Factories of the components, such as "trf_wordpiecer".
+    optional (sequence of str): Factories of components that are also needed if the pipeline has
+        them.
+    only_needed (bool): Leave out the components after the last needed one. Their files are not
+        read.
+    overrides (dict): Settings by factory, which replace those in the pipeline's config.
+    RETURNS (Language): The pipeline.
+    RAISES (ValueError): TB043 for a missing component; TB044 for a missing pipeline; the errors of
+        its components.
+    """
+    import spacy
+
+    folder = find_pipeline(name)
+    components = read_components(folder)
+    needs = [*needs, *(factory for factory in optional if factory in components.values())]
+    needed = find_components(folder, name, needs)
+    names = list(components)
+    last = max(names.index(component) for component in needed.values())
+    settings = {needed[factory]: block for factory, block in (overrides or {}).items()}
+    return spacy.load(
+        folder,
+        exclude=names[last + 1 :] if only_needed else [],
+        config={"components": settings} if settings else {},
+    )
 
 
 def load_transformer(name: str, *, output_attentions: bool = False) -> Language:
     """Load a pipeline up to its transformer.
 
     name (str): An installed package, or a folder.
-    output_attentions (bool): Let the transformer keep its attentions, whatever the config says.
+    output_attentions (bool): Store the attention weights, whatever the pipeline's config sets.
     RETURNS (Language): The pipeline.
-    RAISES (ValueError): TB043, TB044; TB013 where the checkpoint gives no attentions.
+    RAISES (ValueError): TB043, TB044; TB013 if the checkpoint returns no attention weights.
     """
-    if not output_attentions:
-        return load_pipeline(name, needs=NEEDS, only=True)
-    import spacy
-
-    folder = find_pipeline(name)
-    needed = find_components(folder, name, NEEDS)
-    names = list(read_components(folder))
-    last = max(names.index(component) for component in needed.values())
-    config = {"components": {needed["trf_tok2vec"]: {"model": {"output_attentions": True}}}}
-    return spacy.load(folder, exclude=names[last + 1 :], config=config)
+    overrides = {"trf_tok2vec": {"model": {"output_attentions": True}}} if output_attentions else {}
+    return load_pipeline(name, needs=TRANSFORMER, only_needed=True, overrides=overrides)
 
 
 def run_over(nlp: Language, like: Doc) -> Doc:
-    """Run a pipeline over the tokens, and the sentences, of a Doc of another pipeline.
+    """Run a pipeline over the tokens and sentences of a Doc of another pipeline.
 
     nlp (Language): The pipeline.
     like (Doc): The Doc.
@@ -57,7 +87,7 @@ def find_pipeline(name: str) -> Path:
 
     name (str): An installed package, or a folder.
     RETURNS (Path): The folder with its config.cfg and meta.json.
-    RAISES (ValueError): TB044 where it is neither.
+    RAISES (ValueError): TB044 if it is neither.
     """
     from spacy.util import get_package_path, is_package
 
@@ -67,19 +97,44 @@ def find_pipeline(name: str) -> Path:
     if not folder.exists():
         reason = "it is neither an installed package nor a folder"
     elif not is_pipeline(folder):
-        reason = "it is not the folder of a saved pipeline: it lacks config.cfg or meta.json"
+        reason = "the folder is not a saved pipeline: config.cfg or meta.json is missing"
     else:
         return folder
     raise ValueError(errors.TB044.format(path=name, reason=reason, expected=PIPELINE))
 
 
+def find_pipeline_or_checkpoint(name: str) -> Path | None:
+    """Distinguish pipelines from checkpoints, without loading anything.
+
+    name (str): An installed package, a folder, or a name on the Hugging Face hub.
+    RETURNS (Path): The folder of the pipeline; None for a checkpoint.
+    RAISES (ValueError): TB044 if it is neither.
+    """
+    from spacy.util import is_package
+
+    folder = Path(name)
+    if is_package(name) or (folder / "config.cfg").is_file():
+        return find_pipeline(name)
+    if folder.exists():
+        is_checkpoint = (folder / "config.json").is_file()
+        reason = "it has neither the config.cfg of a pipeline nor the config.json of a checkpoint"
+    else:
+        # At most one slash, and no start of a path: the form of a name on the hub.
+        is_checkpoint = re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", name, re.ASCII) is not None
+        reason = "it is not an installed pipeline, not a folder, and not a valid name on the hub"
+    if is_checkpoint:
+        return None
+    expected = f"{PIPELINE}, or a checkpoint"
+    raise ValueError(errors.TB044.format(path=name, reason=reason, expected=expected))
+
+
 def is_pipeline(folder: Path) -> bool:
-    """RETURNS (bool): Whether a folder has what each saved pipeline has."""
+    """Return whether a folder has the files of a saved pipeline."""
     return all((folder / name).is_file() for name in ("config.cfg", "meta.json"))
 
 
 def _data_folder(package: Path) -> Path:
-    """The folder in a package of a pipeline that has what `nlp.to_disk` saved."""
+    """Return the folder of a pipeline's package that `nlp.to_disk` wrote."""
     import srsly
 
     if (package / "meta.json").is_file():
@@ -87,12 +142,12 @@ def _data_folder(package: Path) -> Path:
         folder = package / f"{meta['lang']}_{meta['name']}-{meta['version']}"
         if is_pipeline(folder):
             return folder
-    reason = "it is installed, and it is no package of a spaCy pipeline"
+    reason = "it is installed, but it is not the package of a spaCy pipeline"
     raise ValueError(errors.TB044.format(path=package.name, reason=reason, expected=PIPELINE))
 
 
 def read_components(folder: Path) -> dict[str, str]:
-    """Read what a pipeline is made of.
+    """Read the components of a pipeline from its config.
 
     folder (Path): The folder of the pipeline.
     RETURNS (dict): Factory of each component by its name, in the order of the pipeline.
@@ -104,14 +159,26 @@ def read_components(folder: Path) -> dict[str, str]:
     return {name: blocks.get(name, {}).get("factory", "") for name in names}
 
 
+def read_language(folder: Path) -> str:
+    """Read the language code of a pipeline from its config.
+
+    folder (Path): The folder of the pipeline.
+    RETURNS (str): The code.
+    """
+    from spacy.util import load_config
+
+    lang: str = load_config(folder / "config.cfg", interpolate=False)["nlp"]["lang"]
+    return lang
+
+
 def find_components(folder: Path, pipeline: str, needs: Sequence[str]) -> dict[str, str]:
     """Find the components that a command needs.
 
     folder (Path): The folder of the pipeline.
-    pipeline (str): What the user calls it.
+    pipeline (str): The pipeline as the user named it, for errors.
     needs (sequence of str): Factories of components, such as "trf_wordpiecer".
-    RETURNS (dict): Name of the component by each of these; of several, the first.
-    RAISES (ValueError): TB043 where one is missing.
+    RETURNS (dict): Name of the first component of each factory, by factory.
+    RAISES (ValueError): TB043 for a missing component.
     """
     components = read_components(folder)
     names = {factory: name for name, factory in reversed(components.items())}
@@ -120,22 +187,3 @@ def find_components(folder: Path, pipeline: str, needs: Sequence[str]) -> dict[s
             found = ", ".join(components) or "none"
             raise ValueError(errors.TB043.format(pipeline=pipeline, needs=factory, found=found))
     return {factory: names[factory] for factory in needs}
-
-
-def load_pipeline(name: str, *, needs: Sequence[str], only: bool = False) -> Language:
-    """Load a pipeline that has what a command needs.
-
-    name (str): An installed package, or a folder.
-    needs (sequence of str): Factories of components, such as "trf_wordpiecer".
-    only (bool): Leave out, and don't read, the components after the last of these.
-    RETURNS (Language): The pipeline.
-    RAISES (ValueError): TB043 where there is no such component; TB044 where there is no such
-        pipeline; what its components raise.
-    """
-    import spacy
-
-    folder = find_pipeline(name)
-    needed = find_components(folder, name, needs)
-    names = list(read_components(folder))
-    last = max(names.index(component) for component in needed.values())
-    return spacy.load(folder, exclude=names[last + 1 :] if only else [])

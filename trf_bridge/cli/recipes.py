@@ -1,7 +1,7 @@
-"""Recipes of pretrained pipeline packages: what they hold, how they are read and checked.
+"""Read and check the recipes of pretrained pipeline packages.
 
-A recipe is a config file. It names a checkpoint, where its files come from, and the settings of the
-pipeline; `packaging/recipes` in the repository has some.
+A recipe is a config file with the facts of the package, the checkpoint and the source of its
+files, and the settings of the pipeline. The repository has examples in `packaging/recipes`.
 """
 
 from __future__ import annotations
@@ -11,39 +11,34 @@ from pathlib import Path
 from typing import Any
 
 from .. import errors
+from ..settings import CheckpointSettings, TransformerSettings, WordpiecerSettings, defaults_of
 from .console import read_lines
 
 LICENSES = Path(__file__).resolve().parent / "licenses"
 
 WEIGHTS = "model.safetensors"
 SOURCES = ("pypi", "hub")
-SETTINGS = {
-    "words_per_batch",
-    "sentences",
-    "max_length",
-    "overflow",
-    "stride",
-    "window_rows",
-    "split_special_tokens",
-    "output_hidden_states",
-    "output_attentions",
-    "precision",
+# The block [checkpoint] of a recipe names the checkpoint.
+SETTINGS = {*defaults_of(WordpiecerSettings), *defaults_of(TransformerSettings)} - {
+    *defaults_of(CheckpointSettings)
 }
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What one pipeline package is made of.
+    """The contents of a recipe.
 
-    lang, name, version, description, author: The package's own facts. It is called
+    lang, name, version, description, author (str): Facts of the package, which is named
         `{lang}_{name}`.
-    source: "pypi" (files inside a PyPI package) or "hub".
-    checkpoint, revision: The checkpoint's public name and its commit or branch.
-    checkpoint_author, license: Whose work the weights are, and their SPDX licence.
-    license_file: File with the text of the licence; "" for a licence whose text is known here.
-    sha256: File name -> expected hex digest. Files that are not named are not checked.
-    package, folder: The pinned PyPI package and the folder in its wheel; for "pypi" alone.
-    settings: Keyword arguments of `trf_bridge.from_pretrained`.
+    source (str): "pypi" for files in a PyPI package, or "hub".
+    checkpoint, revision (str): Public name of the checkpoint, and its commit or branch.
+    checkpoint_author, license (str): Author of the weights, and their SPDX license.
+    license_file (str): File with the text of the license; "" for a license whose text is included
+        in trf_bridge.
+    sha256 (dict): Expected hex digest by file name. Other files are not checked.
+    package, folder (str): PyPI package with its version, and the folder in its wheel; for the
+        source "pypi" only.
+    settings (dict): Settings of the pipeline; see `SETTINGS`.
     """
 
     lang: str
@@ -64,31 +59,31 @@ class Recipe:
 
     @property
     def package_name(self) -> str:
-        """RETURNS (str): The name that the package is imported by."""
+        """Return the name of the package."""
         return f"{self.lang}_{self.name}"
 
     @property
     def wheel_name(self) -> str:
-        """RETURNS (str): The name of the wheel's file."""
+        """Return the file name of the wheel."""
         return f"{self.package_name}-{self.version}-py3-none-any.whl"
 
     @property
     def license_path(self) -> Path:
-        """RETURNS (Path): The file with the text of the licence, there or not."""
+        """Return the path of the license text, which may not exist."""
         return Path(self.license_file) if self.license_file else LICENSES / f"{self.license}.txt"
 
 
 def load_recipe(path: Path) -> Recipe:
     """Read and check a recipe.
 
-    path (Path): Its file, which has the name of the package and ends with ".cfg". A `license_file`
-        in it is relative to its folder.
+    path (Path): The file, named after the package, with the ending ".cfg". A `license_file` is
+        relative to its folder.
     RETURNS (Recipe): The recipe.
     RAISES (ValueError): TB042, TB044, TB045.
     """
     from thinc.api import Config
 
-    for _ in read_lines(path):  # says where it is not UTF-8
+    for _ in read_lines(path):  # raises TB042 with the line
         pass
     try:
         config = Config().from_disk(path)
@@ -104,9 +99,9 @@ def load_recipe(path: Path) -> Recipe:
         )
     except (KeyError, TypeError) as error:
         raise ValueError(
-            errors.TB045.format(path=path, faults=f"a field is wrong or missing: {error}")
+            errors.TB045.format(path=path, faults=f"a field is missing or unknown: {error}")
         ) from None
-    except (ValueError, OSError) as error:  # what the reader of configs raises
+    except (ValueError, OSError) as error:  # from thinc's Config
         reason = " ".join(str(error).split())
         raise ValueError(errors.TB045.format(path=path, faults=reason)) from error
     check_recipe(path, recipe)
@@ -114,29 +109,31 @@ def load_recipe(path: Path) -> Recipe:
 
 
 def check_recipe(path: Path, recipe: Recipe) -> None:
-    """See that the fields of a recipe go together.
+    """Check that the fields of a recipe are valid and match each other.
 
-    path (Path): Its file.
-    recipe (Recipe): What stands in it.
-    RAISES (ValueError): TB045 with everything that is wrong.
+    path (Path): The file.
+    recipe (Recipe): Its contents.
+    RAISES (ValueError): TB045 with all faults.
     """
     faults = []
     if recipe.package_name != path.stem:
-        faults.append(f"it describes the package {recipe.package_name}")
+        faults.append(f"the file must be named {recipe.package_name}.cfg, like the package")
     if recipe.source not in SOURCES:
-        faults.append(f"its source is '{recipe.source}' and not pypi or hub")
+        faults.append(f"expected the source pypi or hub, got '{recipe.source}'")
     if recipe.source == "pypi" and not ("==" in recipe.package and recipe.folder):
-        faults.append("a pypi source needs a package with its exact version, and a folder")
+        faults.append("the source pypi needs a package with its exact version, and a folder")
     if recipe.source == "pypi" and WEIGHTS not in recipe.sha256:
-        faults.append(f"a pypi source needs the sha256 of {WEIGHTS}")
+        faults.append(f"the source pypi needs the sha256 of {WEIGHTS}")
     if not recipe.license_path.is_file():
         known = ", ".join(sorted(file.stem for file in LICENSES.glob("*.txt")))
         faults.append(
-            f"there is no text of the licence '{recipe.license}': name a file with it in "
-            f"license_file, or use one of {known}"
+            f"the text of the license '{recipe.license}' is missing: set license_file to a file "
+            f"with the text, or use one of {known}"
         )
     unknown = sorted(set(recipe.settings) - SETTINGS)
     if unknown:
-        faults.append(f"its settings {', '.join(unknown)} are unknown")
+        faults.append(
+            f"unknown settings: {', '.join(unknown)} (expected: {', '.join(sorted(SETTINGS))})"
+        )
     if faults:
         raise ValueError(errors.TB045.format(path=path, faults="; ".join(faults)))

@@ -1,4 +1,4 @@
-"""One page, served to the browser on this machine."""
+"""Serve one page to a browser on this machine."""
 
 from __future__ import annotations
 
@@ -12,40 +12,41 @@ HOST = "127.0.0.1"
 
 
 class PageServer(ThreadingHTTPServer):
-    """Serves one page at `/`, to this machine alone."""
+    """A server of one page at `/`, which only this machine can reach."""
 
     daemon_threads = True
     page = b""
 
     @property
     def url(self) -> str:
-        """RETURNS (str): Where the page is."""
+        """Return the address of the page."""
         return f"http://{HOST}:{self.server_address[1]}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Leave alone what a browser that went away causes; report the rest.
+        """Report an error, unless the browser closed the connection.
 
-        request, client_address: What was asked, and by whom.
+        request, client_address: The request and its sender.
         """
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
 
 class PageHandler(BaseHTTPRequestHandler):
-    """Answers with the page of the server."""
+    """A handler that answers every request with the server's page."""
 
     def do_GET(self) -> None:
         """Send the page."""
         self._answer(with_body=True)
 
     def do_HEAD(self) -> None:
-        """Send what stands before the page."""
+        """Send the headers of the page."""
         self._answer(with_body=False)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Log nothing: requests are nobody's news."""
+        """Log nothing: the requests for one page are of no interest."""
 
     def _answer(self, *, with_body: bool) -> None:
+        """Send the headers, and the page if requested; error 404 for another address."""
         server = self.server
         if self.path.partition("?")[0] != "/" or not isinstance(server, PageServer):
             self.send_error(404)
@@ -60,16 +61,16 @@ class PageHandler(BaseHTTPRequestHandler):
 
 
 def open_server(port: int) -> PageServer:
-    """Take a port of this machine, before any work is done for the page.
+    """Open a server on a port, before any work is done for the page.
 
-    port (int): Its number; 0 for any that is free.
-    RETURNS (PageServer): The server, without a page yet.
-    RAISES (ValueError): TB054 where the port can't be had.
+    port (int): The port; 0 for any free one.
+    RETURNS (PageServer): The server, without a page.
+    RAISES (ValueError): TB054 if the port is not available.
     """
     try:
         return PageServer((HOST, port), PageHandler)
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
     except OverflowError:
-        reason = "ports go from 0 to 65535"
+        reason = "ports range from 0 to 65535"
     raise ValueError(errors.TB054.format(host=HOST, port=port, reason=reason))

@@ -1,4 +1,4 @@
-"""Training configs: heads on a transformer, with every field filled in."""
+"""Build training configs: heads on a transformer, with every field filled in."""
 
 from __future__ import annotations
 
@@ -12,28 +12,35 @@ from thinc.api import Config
 
 from .. import errors
 from .console import quiet_downloads, steps
-from .pipelines import PIPELINE, find_components, find_pipeline, load_pipeline
+from .pipelines import (
+    TRANSFORMER,
+    find_components,
+    find_pipeline_or_checkpoint,
+    load_pipeline,
+    read_language,
+)
 
-TRANSFORMER = ("trf_wordpiecer", "trf_tok2vec")
 LISTENER = {"@architectures": "trf_bridge.Tok2VecListener.v1", "grad_factor": 1.0}
 TAGGER = {"@architectures": "spacy.Tagger.v2", "tok2vec": LISTENER}
 SUGGESTER = {"@misc": "spacy.ngram_suggester.v1", "sizes": [1, 2, 3]}
 
 
 def _transitions(state_type: str, hidden_width: int, maxout_pieces: int) -> dict[str, Any]:
+    """Return the model of a transition-based head: a parser or an entity recognizer."""
     return {
         "@architectures": "spacy.TransitionBasedParser.v2",
         "state_type": state_type,
         "extra_state_tokens": False,
         "hidden_width": hidden_width,
         "maxout_pieces": maxout_pieces,
-        # The layer on top is of no use over a transformer, and costs time.
+        # With a transformer, the upper layer costs time and does not help.
         "use_upper": False,
         "tok2vec": LISTENER,
     }
 
 
 def _spans(scorer: dict[str, Any]) -> dict[str, Any]:
+    """Return the model of a span categorizer."""
     return {
         "@architectures": "spacy.SpanCategorizer.v1",
         "reducer": {"@layers": "spacy.mean_max_reducer.v1", "hidden_size": 128},
@@ -43,12 +50,12 @@ def _spans(scorer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _textcat(*, exclusive: bool) -> dict[str, Any]:
-    # Of the architectures the one that works with every checkpoint.
+    """Return the block of a text classifier, with the architecture for every checkpoint."""
     model = {"@architectures": "trf_bridge.TextCatMean.v1", "exclusive_classes": exclusive}
     return {"factory": "trf_textcat", "model": model}
 
 
-# What a user asks for -> the name of the component and what stands in its block.
+# Value of --pipeline -> name of the component, and its block in the config.
 HEADS: dict[str, tuple[str, dict[str, Any]]] = {
     "textcat": ("trf_textcat", _textcat(exclusive=True)),
     "textcat_multilabel": ("trf_textcat_multilabel", _textcat(exclusive=False)),
@@ -56,7 +63,7 @@ HEADS: dict[str, tuple[str, dict[str, Any]]] = {
     "morphologizer": ("morphologizer", {"model": TAGGER}),
     "trainable_lemmatizer": ("trainable_lemmatizer", {"model": TAGGER}),
     "parser": ("parser", {"model": _transitions("parser", 128, 3)}),
-    # The sentencizer before it has set boundaries already.
+    # The sentencizer before it has already set boundaries.
     "senter": ("senter", {"model": TAGGER, "overwrite": True}),
     "ner": ("ner", {"model": _transitions("ner", 64, 2)}),
     "span_finder": (
@@ -77,7 +84,7 @@ HEADS: dict[str, tuple[str, dict[str, Any]]] = {
         "spancat_singlelabel",
         {"model": _spans({"@layers": "Softmax.v2"}), "suggester": SUGGESTER},
     ),
-    # Trained and scored on the entities of the data; later it links those that ner or a ruler sets.
+    # Trained and scored on the entities of the data; in prediction it links those of the pipeline.
     "entity_linker": (
         "entity_linker",
         {
@@ -86,7 +93,7 @@ HEADS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
-# What needs more than the data: section of [initialize.components], and its file under [paths].
+# Heads that need a further file: their block in [initialize.components], its name under [paths].
 LOADED = {
     "entity_linker": {
         "kb_loader": {"@misc": "spacy.KBFromFile.v1", "kb_path": "${paths.kb}"},
@@ -96,10 +103,12 @@ PATHS = {"entity_linker": "kb"}
 
 
 class Plan(NamedTuple):
-    """What is optimized for.
+    """Settings of one value of `--optimize`.
 
-    model (dict): Fields of the transformer's model that differ from their defaults.
-    steps, patience, eval_frequency (int): How long to train, and when to look.
+    model (dict): Settings of the transformer that differ from their defaults.
+    steps (int): The maximum number of training steps.
+    patience (int): The number of steps without a better score after which training stops.
+    eval_frequency (int): The number of steps between evaluations.
     """
 
     model: dict[str, Any]
@@ -109,7 +118,7 @@ class Plan(NamedTuple):
 
 
 PLANS = {
-    "efficiency": Plan({"precision": "auto", "freeze": 0}, 5000, 1000, 100),
+    "efficiency": Plan({"precision": "auto", "freeze": "embeddings"}, 5000, 1000, 100),
     "accuracy": Plan({}, 20000, 2000, 200),
 }
 WARMUP_STEPS = 250
@@ -118,48 +127,38 @@ WARMUP_STEPS = 250
 def make_config(
     heads: Sequence[str], trf: str, *, optimize: str = "efficiency", lang: str | None = None
 ) -> Config:
-    """Make a complete config for `spacy train`.
+    """Build a complete config for `spacy train`.
 
-    The checkpoint is not looked at, so that nothing is loaded before training; except for an entity
-    linker, whose layers are made for a width.
+    The transformer is not loaded, except for an entity linker, whose layers need its width.
 
     heads (sequence of str): Keys of HEADS, or the names of their components.
-    trf (str): A pipeline to take the transformer from (installed or a folder), or a checkpoint
-        (a folder, or a name on the Hugging Face hub).
+    trf (str): A pipeline that contains the transformer (installed or a folder), or a checkpoint (a
+        folder, or a name on the Hugging Face hub).
     optimize (str): Key of PLANS.
-    lang (str): Code of the language; None for that of the pipeline, or "en".
+    lang (str): Language code; None for that of the pipeline, or "en" for a checkpoint.
     RETURNS (Config): The config, with variables for the paths.
-    RAISES (ValueError): TB008, TB043, TB044; for an entity linker, what loading the transformer
-        raises.
+    RAISES (ValueError): TB008, TB043, TB044; for an entity linker, the errors of loading the
+        transformer.
     """
     from spacy.util import load_model_from_config
 
-    _check("value of --optimize", [optimize], PLANS)
-    # By what the component is called in a pipeline, too.
-    asked = {name: head for head, (name, _) in HEADS.items()}
-    heads = [asked.get(name, name) for name in heads]
-    _check("component for --pipeline", heads, HEADS)
-    # It reads the entities of what stands before it.
+    _check_names("value of --optimize", [optimize], PLANS)
+    head_of = {name: head for head, (name, _) in HEADS.items()}
+    heads = [head_of.get(name, name) for name in heads]
+    _check_names("component for --pipeline", heads, HEADS)
+    # The entity linker reads the entities of the components before it.
     heads = sorted(dict.fromkeys(heads), key=lambda head: head == "entity_linker")
-    source = find_source(trf)
+    source = find_pipeline_or_checkpoint(trf)
     names = {} if source is None else find_components(source, trf, TRANSFORMER)
-    lang = lang or (_language(source) if source else "en")
-    components: dict[str, Any] = {"sentencizer": {"factory": "sentencizer"}}
-    for factory in TRANSFORMER:
-        components[factory] = {"factory": factory}
-    if source is None:
-        components["trf_wordpiecer"]["trf_name"] = trf
-        components["trf_tok2vec"]["model"] = _transformer(trf, PLANS[optimize])
-    for head in heads:
-        name, block = HEADS[head]
-        components[name] = copy.deepcopy({"factory": name, **block})
+    lang = lang or ("en" if source is None else read_language(source))
+    components = _components(heads, trf, names, PLANS[optimize])
     if "entity_linker" in heads:
         width = find_width(source, trf, names)
         components["entity_linker"]["model"]["tok2vec"]["width"] = width
     config = Config(
         {
             "paths": dict.fromkeys(paths_of(heads)),
-            # Of use where there is a GPU alone: torch and cupy then share its memory.
+            # Ignored without a GPU. With one, torch and cupy share its memory.
             "system": {"seed": 0, "gpu_allocator": "pytorch"},
             "nlp": {"lang": lang, "pipeline": list(components), "batch_size": 128},
             "components": components,
@@ -167,31 +166,51 @@ def make_config(
         }
     )
     filled = load_model_from_config(config, auto_fill=True).config
-    # Only now: what is named here would have been loaded.
+    # Added after auto_fill, which would load the pipeline and the knowledge base.
     filled["initialize"]["components"].update(
         {head: LOADED[head] for head in heads if head in LOADED}
     )
-    if source is not None:
-        for factory in TRANSFORMER:
-            name = names[factory]
-            block = {"source": trf} if name == factory else {"source": trf, "component": name}
-            filled["components"][factory] = block
+    for factory, name in names.items():
+        block = {"source": trf} if name == factory else {"source": trf, "component": name}
+        filled["components"][factory] = block
     return filled
 
 
-def find_width(source: Path | None, trf: str, names: Mapping[str, str]) -> int:
-    """Ask a transformer for the width of what it gives.
+def _components(
+    heads: Sequence[str], trf: str, sourced: Mapping[str, str], plan: Plan
+) -> dict[str, Any]:
+    """Return the blocks of the components, without the settings that have defaults.
 
-    source (Path): The folder of the pipeline that has it; None for a checkpoint.
-    trf (str): What the user named.
-    names (dict): What its components are called in the pipeline, by factory.
+    The transformer of a pipeline is a placeholder here, which `make_config` replaces.
+    """
+    names = ("sentencizer", *TRANSFORMER)
+    components: dict[str, Any] = {name: {"factory": name} for name in names}
+    if not sourced:
+        components["trf_wordpiecer"]["trf_name"] = trf
+        components["trf_tok2vec"]["model"] = {
+            "@architectures": "trf_bridge.TransformerModel.v1",
+            "trf_name": trf,
+            **plan.model,
+        }
+    for head in heads:
+        name, block = HEADS[head]
+        components[name] = copy.deepcopy({"factory": name, **block})
+    return components
+
+
+def find_width(source: Path | None, trf: str, names: Mapping[str, str]) -> int:
+    """Load a transformer, and return the width of its output.
+
+    source (Path): The folder of its pipeline; None for a checkpoint.
+    trf (str): The pipeline or checkpoint as the user named it.
+    names (dict): Names of its components in the pipeline, by factory.
     RETURNS (int): The width.
-    RAISES (ValueError): What loading it raises.
+    RAISES (ValueError): The errors of loading it.
     """
     with steps(1) as step:
-        step("Loading the transformer, to see how wide it is")
+        step("Loading the transformer to find its width")
         if source is not None:
-            nlp = load_pipeline(str(source), needs=TRANSFORMER, only=True)
+            nlp = load_pipeline(str(source), needs=TRANSFORMER, only_needed=True)
         else:
             from ..pipes.pretrained import from_pretrained
 
@@ -203,74 +222,34 @@ def find_width(source: Path | None, trf: str, names: Mapping[str, str]) -> int:
 
 
 def paths_of(heads: Sequence[str]) -> list[str]:
-    """RETURNS (list of str): What is to be named under [paths] when these heads are trained."""
+    """Return the names under [paths] that training these heads needs."""
     return ["train", "dev", *[PATHS[head] for head in PATHS if head in heads]]
 
 
 def write_config(config: Config) -> str:
-    """Write a config in the order in which one reads it: each block with its inner blocks.
+    """Write a config as text, each block followed by its inner blocks.
 
     config (Config): The config.
-    RETURNS (str): Its text.
+    RETURNS (str): The text.
     """
     from spacy.util import CONFIG_SECTION_ORDER
 
     blocks = re.split(r"\n+(?=\[)", config.to_str().strip())
     headers = [block[1 : block.index("]")] for block in blocks]
     known = [name for name in CONFIG_SECTION_ORDER if name in headers]
-    places = {name: i for i, name in enumerate(dict.fromkeys([*known, *headers]))}
+    ranks = {name: i for i, name in enumerate(dict.fromkeys([*known, *headers]))}
 
-    def place(header: str) -> list[int]:
+    def rank(header: str) -> list[int]:
         parts = header.split(".")
-        return [places.get(".".join(parts[: n + 1]), 0) for n in range(len(parts))]
+        return [ranks.get(".".join(parts[: n + 1]), 0) for n in range(len(parts))]
 
-    found = sorted(zip(headers, blocks, strict=True), key=lambda pair: place(pair[0]))
-    return "\n\n".join(block for _, block in found) + "\n"
-
-
-def find_source(trf: str) -> Path | None:
-    """Find out whether the transformer is that of a pipeline, or a checkpoint.
-
-    trf (str): What the user named.
-    RETURNS (Path): The folder of the pipeline; None for a checkpoint.
-    RAISES (ValueError): TB044 for what is neither.
-    """
-    from spacy.util import is_package
-
-    folder = Path(trf)
-    if not folder.exists() and not is_package(trf) and not _is_hub_name(trf):
-        reason = "it is neither an installed pipeline nor a folder, nor can it be a name on the hub"
-        expected = f"{PIPELINE}, or a checkpoint"
-        raise ValueError(errors.TB044.format(path=trf, reason=reason, expected=expected))
-    if is_package(trf) or (folder / "config.cfg").is_file():
-        return find_pipeline(trf)
-    if folder.exists() and not (folder / "config.json").is_file():
-        reason = "it has neither the config.cfg of a pipeline nor the config.json of a checkpoint"
-        expected = f"{PIPELINE}, or a checkpoint"
-        raise ValueError(errors.TB044.format(path=trf, reason=reason, expected=expected))
-    return None
-
-
-def _is_hub_name(name: str) -> bool:
-    """Whether it has the form of one: with no more than one slash, and not beginning as a path."""
-    return re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", name, re.ASCII) is not None
-
-
-def _language(folder: Path) -> str:
-    lang: str = Config().from_disk(folder / "config.cfg", interpolate=False)["nlp"]["lang"]
-    return lang
-
-
-def _transformer(trf_name: str, plan: Plan) -> dict[str, Any]:
-    return {
-        "@architectures": "trf_bridge.TransformerModel.v1",
-        "trf_name": trf_name,
-        **plan.model,
-    }
+    ordered = sorted(zip(headers, blocks, strict=True), key=lambda pair: rank(pair[0]))
+    return "\n\n".join(block for _, block in ordered) + "\n"
 
 
 def _training(plan: Plan, heads: Sequence[str]) -> dict[str, Any]:
-    # What the sentencizer finds says nothing about the training.
+    """Return the block [training]."""
+    # The sentencizer's scores do not depend on the training.
     unscored = [] if "senter" in heads else ["sents_f", "sents_p", "sents_r"]
     return {
         "accumulate_gradient": 1,
@@ -280,7 +259,7 @@ def _training(plan: Plan, heads: Sequence[str]) -> dict[str, Any]:
         "eval_frequency": plan.eval_frequency,
         "batcher": {
             "@batchers": "spacy.batch_by_padded.v1",
-            # Long texts are trained on too: trf_tok2vec cuts every batch to words_per_batch.
+            # Keep long texts: trf_tok2vec splits each batch into subbatches of words_per_batch.
             "discard_oversize": False,
             "size": 2000,
             "buffer": 256,
@@ -290,19 +269,20 @@ def _training(plan: Plan, heads: Sequence[str]) -> dict[str, Any]:
             "learn_rate": {
                 "@schedules": "warmup_linear.v1",
                 "warmup_steps": WARMUP_STEPS,
-                # As max_steps: spaCy reads the optimizer alone in places, where no variable is
-                # known.
+                # Not a variable: spaCy resolves this block alone in places, where ${training} is
+                # undefined.
                 "total_steps": plan.steps,
                 "initial_rate": 5e-5,
             },
         },
-        # The linker's layers read the sentence of an entity, in training too.
+        # The entity linker needs sentence boundaries in training, too.
         "annotating_components": ["sentencizer"] if "entity_linker" in heads else [],
         "score_weights": dict.fromkeys(unscored),
     }
 
 
-def _check(field: str, got: Sequence[str], known: dict[str, Any]) -> None:
+def _check_names(field: str, got: Sequence[str], known: Mapping[str, Any]) -> None:
+    """Check names given on the command line."""
     unknown = [name for name in got if name not in known]
     if unknown or not got:
         named = ", ".join(unknown) or "nothing"

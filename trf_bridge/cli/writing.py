@@ -1,4 +1,4 @@
-"""Where a command writes: refused before the work, or written whole, or left as it was."""
+"""Write output files: check the place before any work, then write all of a file or nothing."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .pipelines import is_pipeline
 
 
 def check_output(path: Path, *, force: bool, folder: bool = False) -> None:
-    """Refuse to replace a file or folder, before any work is done.
+    """Check that an output does not replace a file or folder, before any work is done.
 
-    path (Path): Where the output is to be.
-    force (bool): Whether it may be replaced. A folder that holds something other than a saved
-        pipeline is not replaced in any case, nor is any folder by a file.
+    path (Path): The output.
+    force (bool): Whether it may be replaced. A folder with other contents than a saved pipeline is
+        never replaced, and a folder is never replaced by a file.
     folder (bool): Whether the output is a folder.
     RAISES (ValueError): TB041.
     """
@@ -26,33 +26,32 @@ def check_output(path: Path, *, force: bool, folder: bool = False) -> None:
         return
     advice = ""
     if path.is_dir() and not folder:
-        advice = "It is a folder, and the output is a file: give the path of the file."
+        advice = "It is a folder, and the output is a file. Give the path of a file."
     elif not force:
-        advice = "Give another path, or --force to replace it."
+        advice = "Give another path, or replace it with --force."
     elif path.is_dir() and any(path.iterdir()) and not is_pipeline(path):
-        advice = "It is no saved pipeline, so --force doesn't replace it: give another path."
+        advice = "It is not a saved pipeline, so --force does not replace it. Give another path."
     if advice:
         raise ValueError(errors.TB041.format(path=path, advice=advice))
 
 
 def check_folder(path: Path) -> None:
-    """See that there is a folder, or that one can be made.
+    """Check that a folder exists or can be created.
 
     path (Path): The folder.
-    RAISES (ValueError): TB041 where a file stands in its way.
+    RAISES (ValueError): TB041 if the path or one of its parents is a file.
     """
-    there = next((p for p in (path, *path.parents) if os.path.lexists(p)), path)
-    if os.path.lexists(there) and not there.is_dir():
-        advice = "It is no folder, and nothing can be put into it: give another path."
-        raise ValueError(errors.TB041.format(path=there, advice=advice))
+    existing = next((p for p in (path, *path.parents) if os.path.lexists(p)), path)
+    if os.path.lexists(existing) and not existing.is_dir():
+        advice = "It is not a folder. Give another path."
+        raise ValueError(errors.TB041.format(path=existing, advice=advice))
 
 
 @contextlib.contextmanager
-def made_folder(path: Path) -> Iterator[None]:
-    """Make a folder, and those above it; if the block raises, remove what is still empty of them.
+def creating_folder(path: Path) -> Iterator[None]:
+    """Create a folder and its parents. If the block raises, remove those that are still empty.
 
-    path (Path): The folder, there already or not.
-    YIELDS: Nothing.
+    path (Path): The folder. It may exist.
     """
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
@@ -60,7 +59,7 @@ def made_folder(path: Path) -> Iterator[None]:
         yield
     except BaseException:
         for folder in missing:
-            # Somebody else may have put something there by now.
+            # Another process may have written into it in the meantime.
             with contextlib.suppress(OSError):
                 folder.rmdir()
         raise
@@ -68,26 +67,27 @@ def made_folder(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
-    """Write a file beside its place, and move it there when everything has been written.
+    """Write to a temporary file beside a file, and replace the file when the block ends.
 
-    If the block raises, everything is as it was, down to the folders.
+    If the block raises, nothing is changed, and no folder is left.
 
-    path (Path): The file to write, there already or not; its folder is made.
-    YIELDS (Path): An empty file to write to.
+    path (Path): The file. It may exist, and its folder is created.
+    YIELDS (Path): The temporary file.
     """
-    with made_folder(path.parent):
+    with creating_folder(path.parent):
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(descriptor)
         staged = Path(name)
         try:
             yield staged
-            staged.chmod(0o666 & ~_umask())  # a temporary file is readable to its owner alone
+            staged.chmod(0o666 & ~_umask())  # only its owner can read a temporary file
             staged.replace(path)
         finally:
             staged.unlink(missing_ok=True)
 
 
 def _umask() -> int:
+    """Return the permissions that new files do not get."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,1 +1,1 @@
-"""The commands, one module each."""
+"""The commands, one module each. See `trf_bridge.cli` for how to add one."""

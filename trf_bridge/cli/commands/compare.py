@@ -1,4 +1,4 @@
-"""`spacy trf compare`: whether transformers pay attention to the same words."""
+"""`spacy trf compare`: compare the attention of transformers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ... import errors
 from ..console import Force, Json, steps
 from ..pipelines import load_transformer, run_over
 from ..tables import make_table
-from .view import Output, OutputAttentions, PageTheme, Serve, Theme, put_out, start_output
+from .view import Output, OutputAttentions, PageTheme, Serve, Theme, deliver, start_output
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
@@ -25,9 +25,11 @@ DIGITS = 6
 def command(
     pipelines: Annotated[
         list[str],
-        typer.Argument(metavar="PIPELINE PIPELINE...", help="Installed pipelines, or folders."),
+        typer.Argument(
+            metavar="PIPELINE PIPELINE...", help="Installed pipelines, or their folders."
+        ),
     ],
-    text: Annotated[str, typer.Argument(help="What they read.")],
+    text: Annotated[str, typer.Argument(help="The text.")],
     json: Json = False,
     output: Output = None,
     serve: Serve = None,
@@ -35,20 +37,20 @@ def command(
         bool,
         typer.Option(
             "--boundary",
-            help="Give tokens their share of boundary pieces such as [CLS]. Many heads look mostly "
-            "there, and then all seem alike.",
+            help="Include the attention of boundary pieces such as [CLS]. Many heads attend "
+            "mostly to these, so that all heads look similar.",
         ),
     ] = False,
     output_attentions: OutputAttentions = False,
     theme: PageTheme = Theme.auto,
     force: Force = False,
 ) -> None:
-    """Compare what the transformers of several pipelines look at in the same tokens.
+    """Compare the attention of several transformers on a text.
 
-    The tokens, and the sentences where it has any, are those of the first pipeline. The overlap of
-    two heads is 1 where both look at the same tokens to the same degree, and 0 where they have none
-    in common; for each head the table has the one of the other transformer that overlaps most. The
-    page of --output or --serve shows every pair of heads, and the attention itself.
+    All pipelines use the tokens and sentences of the first one. The overlap of two heads is 1 if
+    they attend to the same tokens with the same weights, and 0 if they attend to no token in
+    common. The table shows, for each head, the head of the other transformer with the largest
+    overlap. The page of --output or --serve shows every pair of heads and the attention itself.
 
     \b
     Example:
@@ -57,7 +59,7 @@ def command(
     if len(pipelines) < 2:
         message = errors.TB053.format(
             what="The command compare",
-            expected="two pipelines or more, and then a text",
+            expected="at least two pipelines, followed by a text",
             got=f"{len(pipelines)} pipeline and a text",
         )
         raise ValueError(message)
@@ -70,7 +72,7 @@ def command(
             for i, j in combinations(range(len(docs)), 2)
         }
         page = ""
-        if output is not None or server is not None:  # before anything is printed: it can fail
+        if output is not None or server is not None:  # first, as it can fail
             page = draw(pipelines, docs, pairs, boundary=boundary, theme=theme)
         if json:
             import srsly
@@ -79,20 +81,20 @@ def command(
         else:
             typer.echo(as_tables(pipelines, docs, pairs, boundary=boundary))
         if page:
-            put_out(page, output, server)
+            deliver(page, output, server)
 
 
 def _read(pipelines: list[str], text: str, *, output_attentions: bool) -> list[Doc]:
-    """One Doc by each pipeline, of the tokens of the first; no more than one is in memory."""
+    """Run the pipelines one after another, so that only one is in memory at a time."""
     from ...pictures.figures import check_attention
 
     docs: list[Doc] = []
     with steps(len(pipelines)) as step:
         for name in pipelines:
-            step(f"Reading the text with {name}")
+            step(f"Running {name}")
             nlp = load_transformer(name, output_attentions=output_attentions)
             docs.append(run_over(nlp, docs[0]) if docs else nlp(text))
-            check_attention(docs[-1])  # says now what is missing, or too much
+            check_attention(docs[-1])  # before the next pipeline is loaded
     return docs
 
 
@@ -103,19 +105,19 @@ def as_json(
     *,
     boundary: bool,
 ) -> dict[str, Any]:
-    """Put everything that was compared into what JSON can say.
+    """Return the attention and all comparisons as a record for JSON.
 
     names (list of str): The pipelines.
-    docs (list of Doc): What each made of the text.
-    pairs (dict): The Comparison of each two, by their places.
-    boundary (bool): Whether tokens have their share of the boundary pieces.
-    RETURNS (dict): Layers and heads count from 0; `overlap` is by layer and head of the one, then
-        of the other.
+    docs (list of Doc): The Doc of each.
+    pairs (dict): The Comparison of every two pipelines, by their indices.
+    boundary (bool): Whether the attention of boundary pieces is included.
+    RETURNS (dict): The record. Layers and heads are counted from 0. The axes of "overlap" are the
+        layers and heads of the one pipeline, then those of the other.
     """
     from ...pictures.attention import read_attention
     from ...pictures.head_overlap import mean_best
 
-    found = []
+    pipelines = []
     for name, doc in zip(names, docs, strict=True):
         texts = [
             {
@@ -125,11 +127,11 @@ def as_json(
             }
             for part in read_attention(doc)
         ]
-        found.append({"name": name, "texts": texts})
+        pipelines.append({"name": name, "texts": texts})
     return {
         "tokens": [token.text for token in docs[0]],
         "boundary": boundary,
-        "pipelines": found,
+        "pipelines": pipelines,
         "comparisons": [
             {
                 "one": names[i],
@@ -152,10 +154,10 @@ def as_tables(
     *,
     boundary: bool,
 ) -> str:
-    """Write what was compared as tables.
+    """Format the comparisons as tables.
 
-    names, docs, pairs, boundary: As for `as_json`.
-    RETURNS (str): What each token looks at most, and then a table for each two pipelines.
+    names, docs, pairs, boundary: See `as_json`.
+    RETURNS (str): The token that each token attends to most, then a table for every two pipelines.
     """
     parts = [_token_table(names, docs, boundary=boundary)]
     for (i, j), comparison in pairs.items():
@@ -173,9 +175,9 @@ def draw(
 ) -> str:
     """Draw the overlap of every two pipelines, and the attention of each.
 
-    names, docs, pairs, boundary: As for `as_json`.
-    theme (Theme): Colours.
-    RETURNS (str): A page; a click on a pair of heads shows both below.
+    names, docs, pairs, boundary: See `as_json`.
+    theme (Theme): Color scheme.
+    RETURNS (str): A page. A click on a pair of heads shows both below.
     RAISES (ValueError): TB055.
     """
     from ...pictures.figures import draw_attention, draw_comparison, title_of
@@ -197,6 +199,7 @@ def draw(
 
 
 def _token_table(names: list[str], docs: list[Doc], *, boundary: bool) -> str:
+    """Return the table of tokens."""
     from ...pictures.head_overlap import mean_attention
 
     means = [mean_attention(doc, boundary=boundary) for doc in docs]
@@ -204,34 +207,37 @@ def _token_table(names: list[str], docs: list[Doc], *, boundary: bool) -> str:
         [str(token.i), token.text, *(_most(docs[0], mean[token.i]) for mean in means)]
         for token in docs[0]
     ]
-    title = "What each token looks at most, as a mean over layers and heads:"
+    title = "The token that each token attends to most (mean weight over layers and heads):"
     return f"{title}\n\n{make_table(['#', 'token', *names], rows, right=[0])}\n"
 
 
 def _most(doc: Doc, row: Array) -> str:
+    """Return the token with the largest weight, and the weight."""
     best = int(row.argmax())
     return f"{doc[best].text} {row[best]:.2f}" if row[best] else "-"
 
 
 def _head_table(one: str, other: str, comparison: Comparison) -> str:
+    """Return the table of heads for two pipelines."""
     from ...pictures.head_overlap import mean_best
 
     n_layers, n_heads = comparison.overlap.shape[:2]
     matches = comparison.matches()
     rows = []
     for layer in range(n_layers):
-        of_layer = matches[layer * n_heads : (layer + 1) * n_heads]
-        cells = [f"{m.overlap:.2f} {m.other_layer}.{m.other_head}" for m in of_layer]
+        heads = matches[layer * n_heads : (layer + 1) * n_heads]
+        cells = [f"{m.overlap:.2f} {m.other_layer}.{m.other_head}" for m in heads]
         rows.append([str(layer), *cells])
     there, back = mean_best(comparison), mean_best(comparison.transposed())
     title = (
-        f"{one} and {other}. Tokens: {comparison.n_tokens}. Mean overlap of a head with the one "
-        f"most like it: {there:.3f}, and back {back:.3f}.\n"
-        f"For each layer and head of {one}, the overlap, and layer.head of {other}:"
+        f"{one} and {other}. Tokens: {comparison.n_tokens}. Mean overlap of a head with the most "
+        f"similar head of the other: {there:.3f}, and in reverse {back:.3f}.\n"
+        f"For each layer and head of {one}: the overlap, and the layer.head of {other}:"
     )
     header = ["layer", *(f"head {head}" for head in range(n_heads))]
     return f"{title}\n\n{make_table(header, rows)}"
 
 
 def _rounded(values: Array) -> Any:
+    """Return rounded numbers as nested lists."""
     return values.astype("float64").round(DIGITS).tolist()

@@ -1,4 +1,4 @@
-"""`spacy trf config`: a complete training config."""
+"""`spacy trf config`: print a complete training config."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def command(
         typer.Option(
             "--pipeline",
             "-p",
-            help="Comma-separated names of what to train: textcat, textcat_multilabel, tagger, "
+            help="Comma-separated components to train: textcat, textcat_multilabel, tagger, "
             "morphologizer, trainable_lemmatizer, parser, senter, ner, span_finder, spancat, "
             "spancat_singlelabel, entity_linker.",
         ),
@@ -23,8 +23,8 @@ def command(
         typer.Option(
             "--trf",
             "-t",
-            help="The transformer: an installed pipeline that has one, the folder of a saved "
-            "pipeline, or a checkpoint (a folder, or a name on the Hugging Face hub).",
+            help="The transformer: an installed pipeline, the folder of a saved one, or a "
+            "checkpoint (a folder, or a name on the Hugging Face hub).",
         ),
     ],
     optimize: Annotated[
@@ -32,9 +32,8 @@ def command(
         typer.Option(
             "--optimize",
             "-o",
-            help='"efficiency": the transformer computes in 16 bits where that is faster, its '
-            'embeddings are not trained, and training ends after at most 5,000 steps. "accuracy": '
-            "it computes in 32 bits, all of it is trained, and training may go on for 20,000.",
+            help='"efficiency": 16-bit precision where it is faster, frozen embeddings, at most '
+            '5,000 steps. "accuracy": 32-bit precision, no frozen weights, at most 20,000 steps.',
         ),
     ] = "efficiency",
     lang: Annotated[
@@ -42,17 +41,18 @@ def command(
         typer.Option(
             "--lang",
             "-l",
-            help="Code of the language; that of the pipeline named by --trf, or else en.",
+            help="Language code; by default that of the pipeline given by --trf, or en for a "
+            "checkpoint.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Print a complete config for spacy train.
+    """Print a complete training config for spacy train.
 
-    It is the counterpart of spacy init config; the data is named when training. The transformer of
-    a pipeline computes and is frozen as it was saved: there, --optimize only changes for how long
-    it is trained. entity_linker needs a knowledge base, saved with its to_disk: name it with
-    --paths.kb.
+    This is spacy init config for pipelines with a transformer. The paths of the data are given to
+    spacy train. If --trf is a pipeline, its transformer keeps the precision and the frozen weights
+    that it was saved with, and --optimize only changes how long it is trained. entity_linker needs
+    a knowledge base, saved with its to_disk and given as --paths.kb.
 
     \b
     Example:
@@ -69,13 +69,15 @@ def command(
 
 
 def _header(heads: list[str], trf: str, optimize: str, paths: list[str]) -> str:
-    given = " ".join(f"--paths.{path} {_example(path)}" for path in paths)
+    """Return comments with the contents of the config and how to train with it."""
+    options = " ".join(f"--paths.{path} {_example(path)}" for path in paths)
     return (
         f"# {', '.join(heads)} on {trf}, optimized for {optimize}.\n"
         "#\n"
-        f"#     python -m spacy train config.cfg --output trained {given}\n\n"
+        f"#     python -m spacy train config.cfg --output trained {options}\n\n"
     )
 
 
 def _example(path: str) -> str:
+    """Return an example of a file."""
     return path if path == "kb" else f"{path}.spacy"

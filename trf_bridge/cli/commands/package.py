@@ -1,4 +1,4 @@
-"""`spacy trf package`: the wheel of a pipeline."""
+"""`spacy trf package`: build the wheel of a pipeline."""
 
 from __future__ import annotations
 
@@ -16,38 +16,42 @@ def command(
     pipeline_or_recipe: Annotated[
         str,
         typer.Argument(
-            help="A pipeline's folder, an installed pipeline, or the .cfg file of a recipe."
+            help="The folder of a pipeline, an installed pipeline, or the .cfg file of a recipe."
         ),
     ],
-    out: Annotated[Path, typer.Argument(help="The folder to put the wheel into.")],
+    out: Annotated[Path, typer.Argument(help="The output folder.")],
     name: Annotated[
         str | None,
-        typer.Option("--name", "-n", help="Name of a pipeline's package.", show_default=False),
+        typer.Option(
+            "--name", "-n", help="Name of the package, for a pipeline.", show_default=False
+        ),
     ] = None,
     version: Annotated[
         str | None,
-        typer.Option("--version", "-v", help="Version of a pipeline.", show_default=False),
+        typer.Option(
+            "--version", "-v", help="Version of the package, for a pipeline.", show_default=False
+        ),
     ] = None,
     code: Annotated[
         str | None,
         typer.Option(
             "--code",
             "-c",
-            help="Comma-separated Python files with functions that a pipeline needs.",
+            help="Comma-separated Python files with code that a pipeline needs.",
             show_default=False,
         ),
     ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option(help="Folder that keeps what a recipe downloads.", show_default=False),
+        typer.Option(help="Folder to keep the downloads of a recipe in.", show_default=False),
     ] = None,
     force: Force = False,
 ) -> None:
-    """Build the wheel of a pipeline.
+    """Build a wheel from a pipeline or a recipe.
 
-    The wheel holds weights, tokenizer and settings, and requires trf_bridge: after pip install
-    it loads by its name, without a network. A recipe says which checkpoint to fetch, and what the
-    package is to be called.
+    The wheel contains the weights, the tokenizer and the settings, and requires trf_bridge. After
+    pip install, spacy.load loads the pipeline by its name, without a network connection. A recipe
+    is a file with the checkpoint to download and the name of the package.
 
     \b
     Example:
@@ -55,8 +59,8 @@ def command(
     """
     from ..building import build_pipeline, build_recipe
 
-    named = [file.strip() for file in (code or "").split(",")]
-    files = [str(Path(file).absolute()) for file in named if file]
+    paths = [file.strip() for file in (code or "").split(",")]
+    files = [str(Path(file).absolute()) for file in paths if file]
     given = {"--name": name, "--version": version, "--code": ",".join(files)}
     options = [part for option, value in given.items() if value for part in (option, value)]
     quiet_downloads()
@@ -64,7 +68,8 @@ def command(
         recipe = Path(pipeline_or_recipe)
         if options:
             problem = (
-                f"{', '.join(options[::2])} can't be given with a recipe, which says it itself"
+                f"{', '.join(options[::2])} can't be used with a recipe, which sets the package's "
+                "name and version"
             )
             raise ValueError(errors.TB049.format(problem=problem))
         with steps(3) as step:

@@ -1,4 +1,4 @@
-"""`spacy trf view`: pictures of alignment, attention and similarity."""
+"""`spacy trf view`: draw alignment, attention or similarity."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..writing import check_output, replacing_file
 
 
 class Style(str, Enum):
-    """What to draw."""
+    """Kinds of pictures."""
 
     alignment = "alignment"
     attention = "attention"
@@ -26,7 +26,7 @@ class Style(str, Enum):
 
 
 class Theme(str, Enum):
-    """Colours of the page."""
+    """Color schemes of a page."""
 
     auto = "auto"
     light = "light"
@@ -34,7 +34,7 @@ class Theme(str, Enum):
 
 
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="The page to write.", show_default=False)
+    Path | None, typer.Option("--output", "-o", help="The HTML file to write.", show_default=False)
 ]
 Serve = Annotated[
     int | None,
@@ -42,7 +42,7 @@ Serve = Annotated[
         "--serve",
         "-s",
         metavar="PORT",
-        help="Serve the page to a browser on this machine; 0 for any port that is free.",
+        help="Serve the page to a browser on this machine; 0 for any free port.",
         show_default=False,
     ),
 ]
@@ -50,44 +50,49 @@ OutputAttentions = Annotated[
     bool,
     typer.Option(
         "--output-attentions",
-        help="Keep the attentions in this run, as output_attentions = true in the config does.",
+        help="Set output_attentions = true for this run, whatever the pipeline's config sets.",
     ),
 ]
-PageTheme = Annotated[Theme, typer.Option(help="Colours; auto for those of the reader's system.")]
+PageTheme = Annotated[Theme, typer.Option(help="Color scheme; auto follows the reader's system.")]
 
 
 def command(
     pipeline: Annotated[str, typer.Argument(help="An installed pipeline, or its folder.")],
     texts: Annotated[
-        list[str], typer.Argument(metavar="TEXT...", help="What to draw; each text is a Doc.")
+        list[str], typer.Argument(metavar="TEXT...", help="Texts to draw, each as a Doc.")
     ],
-    style: Annotated[Style, typer.Option(help="What to draw.")] = Style.alignment,
+    style: Annotated[Style, typer.Option(help="Kind of picture.")] = Style.alignment,
     output: Output = None,
     serve: Serve = None,
     layer: Annotated[
         list[int] | None,
-        typer.Option(help="A layer of the attention, from 0; can be given again. All if not."),
+        typer.Option(
+            help="Layer of the attention, counted from 0; by default all. Can be repeated."
+        ),
     ] = None,
     head: Annotated[
         list[int] | None,
-        typer.Option(help="A head of the attention, from 0; can be given again. All if not."),
+        typer.Option(
+            help="Head of the attention, counted from 0; by default all. Can be repeated."
+        ),
     ] = None,
     output_attentions: OutputAttentions = False,
     theme: PageTheme = Theme.auto,
     force: Force = False,
 ) -> None:
-    """Draw what a pipeline's transformer makes of a text, as a page of its own.
+    """Draw the alignment, attention or similarity of texts.
 
-    The styles: alignment, the tokens and their wordpieces; attention, what each looks at, by layer
-    and head; similarity, of every token with every other, in one text or between two. The page
-    needs no network. Without --output and --serve it is printed.
+    The styles: alignment shows the wordpieces of each token; attention shows the attention between
+    tokens or wordpieces, by layer and head; similarity shows the similarity of every two tokens of
+    one text or of two texts. The result is an HTML page that needs no network connection. It is
+    printed unless --output or --serve is given.
 
     \b
     Example:
       python -m spacy trf view en_trf_bert "Apple pie is delicious." --output page.html
     """
     if style != Style.attention and (layer or head):
-        problem = "--layer and --head choose from what --style attention draws"
+        problem = "--layer and --head need --style attention"
         raise ValueError(errors.TB049.format(problem=problem))
     with start_output(output, serve, force=force) as server:
         with steps(3) as step:
@@ -95,7 +100,7 @@ def command(
             nlp = load_transformer(pipeline, output_attentions=output_attentions)
             from ...pictures.render import render
 
-            step("Reading the texts")
+            step("Running the pipeline")
             docs = list(nlp.pipe(texts))
             step("Drawing")
             page = render(
@@ -107,19 +112,19 @@ def command(
                 layers=layer or None,
                 heads=head or None,
             )
-        put_out(page or "", output, server)
+        deliver(page or "", output, server)
 
 
 @contextmanager
 def start_output(
     output: Path | None, serve: int | None, *, force: bool
 ) -> Iterator[PageServer | None]:
-    """See that a page can go where it is to go, before there is one.
+    """Check the output file and open the server, before the page is drawn.
 
-    output (Path): The file, if any.
-    serve (int): The port, if any.
+    output (Path): The file, or None.
+    serve (int): The port, or None.
     force (bool): Whether the file may be replaced.
-    YIELDS (PageServer): The server; None where nothing is to be served.
+    YIELDS (PageServer): The server; None without a port.
     RAISES (ValueError): TB041, TB054.
     """
     if output is not None:
@@ -131,12 +136,12 @@ def start_output(
         yield server
 
 
-def put_out(page: str, output: Path | None, server: PageServer | None) -> None:
+def deliver(page: str, output: Path | None, server: PageServer | None) -> None:
     """Write a page, serve it until Ctrl+C, or print it.
 
     page (str): The page.
-    output (Path): The file, if any.
-    server (PageServer): The server, if any.
+    output (Path): The file, or None.
+    server (PageServer): The server, or None.
     """
     if output is not None:
         with replacing_file(output) as staged:
