@@ -18,7 +18,8 @@ from spacy.language import Language
 from spacy.tokens import DocBin
 from tiny import MAX_LENGTH
 
-from trf_bridge.cli.tables import make_table, visible, width_of
+from trf_bridge.cli.measures import WORDS_PER_BATCH
+from trf_bridge.cli.tables import escape_unprintable, make_table, width_of
 
 TEXTS = [
     "Anna saw Berlin. It rained, didn't it?",
@@ -113,7 +114,7 @@ def test_table_is_straight_in_any_script() -> None:
     rows = [["東京", "1"], ["cafe\u0301", "22"], ["  ", "333"], ["a\tb", "4"]]
     lines = make_table(["token", "n"], rows, right=[1]).splitlines()
     assert len({width_of(line) for line in lines}) == 1
-    assert visible("  ") == "␣␣"
+    assert escape_unprintable("  ") == "␣␣"
     assert "a\\tb" in lines[-1]
 
 
@@ -181,12 +182,6 @@ def test_measures_are_those_of_a_plain_tokenizer(
     lost = sum(n_cut_tokens(*inputs[i]) for i in past) if overflow == "truncate" else 0
     assert found["past_maximum"]["tokens_lost"] == lost
     assert [of["wordpieces"] for of in found["longest"]] == sorted(lengths, reverse=True)[:5]
-    if overflow == "truncate":
-        read = [min(length, MAX_LENGTH) for length in lengths]
-        expected = 1 - sum(read) / (len(read) * max(read))
-        share = {of["words_per_batch"]: of["share"] for of in found["padding"]}
-        assert math.isclose(share[0], expected, abs_tol=5e-5)
-        assert all(0 <= value <= share[0] for value in share.values())
 
 
 def n_cut_tokens(sentence: Any, encoding: Any) -> int:
@@ -200,6 +195,74 @@ def n_cut_tokens(sentence: Any, encoding: Any) -> int:
     ]
     end = sentence.start_char + content[MAX_LENGTH - 2 - 1]
     return sum(token.idx >= end for token in sentence)
+
+
+def padding_of(found: dict[str, Any]) -> dict[int, float]:
+    """The share of padding by words_per_batch."""
+    return {line["words_per_batch"]: line["share"] for line in found["padding"]}
+
+
+@pytest.mark.filterwarnings("ignore:.*TB101")
+@pytest.mark.parametrize(
+    ("name", "engine"), [("bert", "packed"), ("t5", "padded"), ("xlnet", "padded")]
+)
+def test_padding_is_that_of_the_model(
+    name: str, engine: str, folders: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Compared with the ids that reach the model when the pipeline is run."""
+    texts = [*CORPUS, *("word " * n for n in range(2, 44, 2))]
+    path = write_corpus(tmp_path, "txt", texts)
+    found = json.loads(trf("inspect", folders(name), "--corpus", path, "--json"))
+    assert found["engine"] == engine
+    shares = padding_of(found)
+    assert list(shares) == list(WORDS_PER_BATCH)
+    for words_per_batch, share in shares.items():
+        computed, real = count_computed(folders(name), texts, words_per_batch)
+        assert math.isclose(share, 1 - real / computed, abs_tol=5e-5)
+    assert (shares[0] > 0.2) == (engine == "padded")
+    assert f"padding by the {engine} engine" in trf("inspect", folders(name), "--corpus", path)
+
+
+def count_computed(folder: Path, texts: list[str], words_per_batch: int) -> tuple[int, int]:
+    """Run a pipeline; return the ids that its model was called with, and the wordpieces."""
+    model = {"words_per_batch": words_per_batch}
+    nlp = spacy.load(folder, config={"components": {"trf_tok2vec": {"model": model}}})
+    sizes: list[int] = []
+
+    def count(module: Any, args: Any, kwargs: Any) -> None:
+        sizes.append(kwargs["input_ids"].numel())
+
+    shim = nlp.get_pipe("trf_tok2vec").model.shims[0]
+    shim._model.register_forward_pre_hook(count, with_kwargs=True)
+    docs = list(nlp.pipe(texts))
+    return sum(sizes), sum(len(doc._.trf_word_pieces) for doc in docs)
+
+
+def test_padding_without_a_transformer_is_that_of_padded_batches(
+    fresh: Callable[..., Language], checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    nlp = fresh("bert")
+    nlp.remove_pipe("trf_tok2vec")
+    nlp.to_disk(tmp_path / "pipeline")
+    path = write_corpus(tmp_path, "txt", CORPUS)
+    found = json.loads(trf("inspect", tmp_path / "pipeline", "--corpus", path, "--json"))
+    assert found["engine"] == "padded"
+    inputs = plain_inputs(load_plain_tokenizer(checkpoint("bert")), CORPUS)
+    read = [min(len(encoding["input_ids"]), MAX_LENGTH) for _, encoding in inputs]
+    shares = padding_of(found)
+    assert math.isclose(shares[0], 1 - sum(read) / (len(read) * max(read)), abs_tol=5e-5)
+    assert all(0 <= share <= shares[0] for share in shares.values())
+
+
+def test_the_model_is_not_run_over_a_corpus(
+    folders: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("the model was run")
+
+    path = write_corpus(tmp_path, "txt", CORPUS)
+    monkeypatch.setattr("trf_bridge.pipes.tok2vec.TrfTok2Vec.predict", refuse)
+    assert "padding by the packed engine" in trf("inspect", folders("bert"), "--corpus", path)
 
 
 def test_tokens_by_their_number_of_wordpieces(folders: Callable[..., Path], tmp_path: Path) -> None:
@@ -226,7 +289,7 @@ def test_tables_of_a_corpus(folders: Callable[..., Path], tmp_path: Path) -> Non
     assert ["wordpieces", str(found["wordpieces"]), per_token] in rows
     assert ["☃", "3"] in rows
     lost = f"{found['past_maximum']['tokens_lost']} tokens lost"
-    assert [f"sentences past {MAX_LENGTH}", "2", lost] in rows
+    assert [f"sentences longer than {MAX_LENGTH}", "2", lost] in rows
     for of in found["padding"]:
         name = str(of["words_per_batch"] or "no limit")
         assert [name, f"{100 * of['share']:.1f} %"] in rows

@@ -1,4 +1,4 @@
-"""Corpora: files with many texts."""
+"""Read corpora: files with many texts."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 
 def read_corpus(nlp: Language, path: Path, wordpiecer: str) -> Iterator[Doc]:
-    """Read a corpus, and run what stands before the wordpiecer.
+    """Read a corpus, and run the components before the wordpiecer over it.
 
-    nlp (Language): A pipeline that ends with the wordpiecer.
-    path (Path): Text with one text a line, of which empty ones are left out; .jsonl whose records
-        have a field "text"; or .spacy.
-    wordpiecer (str): Name of the wordpiecer, which is not run.
-    YIELDS (Doc): Each text, with sentences where the pipeline sets them.
+    nlp (Language): The pipeline.
+    path (Path): A file: one text per line, empty lines skipped; .jsonl with a field "text"; or
+        .spacy.
+    wordpiecer (str): Name of the wordpiecer. It is not run, and neither are the components after
+        it.
+    YIELDS (Doc): Each text, with sentence boundaries if the pipeline sets them.
     RAISES (ValueError): TB042, TB044.
     """
     check_file(path)
@@ -31,27 +32,30 @@ def read_corpus(nlp: Language, path: Path, wordpiecer: str) -> Iterator[Doc]:
         texts = _read_records(path)
     else:
         texts = (line for line in read_lines(path) if line.strip())
-    yield from nlp.pipe(texts, disable=[wordpiecer])
+    later = nlp.pipe_names[nlp.pipe_names.index(wordpiecer) :]
+    yield from nlp.pipe(texts, disable=later)
 
 
 def _read_docs(nlp: Language, path: Path) -> Iterator[Doc]:
+    """Read the texts and tokens of a .spacy file."""
     from spacy.tokens import Doc, DocBin
 
     try:
         docs = DocBin().from_disk(path)
-    except Exception as error:  # zlib's, msgpack's, and others
+    except Exception as error:  # from zlib, msgpack and others
         reason = f"it can't be read ({type(error).__name__})"
-        expected = "what DocBin.to_disk or spacy convert has written"
+        expected = "a file written by DocBin.to_disk or spacy convert"
         raise ValueError(
             errors.TB044.format(path=path, reason=reason, expected=expected)
         ) from error
-    # Prediction sees the tokens of a reference, and sets sentences of its own.
+    # As in training, only the tokens of a reference are used; the pipeline sets the sentences.
     for doc in docs.get_docs(nlp.vocab):
         words, spaces = [token.text for token in doc], [bool(token.whitespace_) for token in doc]
         yield Doc(nlp.vocab, words=words, spaces=spaces)
 
 
 def _read_records(path: Path) -> Iterator[str]:
+    """Read the texts of a .jsonl file."""
     import srsly
 
     for number, line in enumerate(read_lines(path), 1):
@@ -62,7 +66,7 @@ def _read_records(path: Path) -> Iterator[str]:
         except (ValueError, TypeError, KeyError):
             text = None
         if not isinstance(text, str):
-            reason = f"line {number} has no field text"
-            expected = 'one JSON object with "text" on each line'
+            reason = f'line {number} is not a JSON object with a text in the field "text"'
+            expected = "one such object on each line"
             raise ValueError(errors.TB044.format(path=path, reason=reason, expected=expected))
         yield text

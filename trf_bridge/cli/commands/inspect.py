@@ -1,4 +1,4 @@
-"""`spacy trf inspect`: how texts, or a corpus, are cut into wordpieces."""
+"""`spacy trf inspect`: show how texts, or a corpus, are split into wordpieces."""
 
 from __future__ import annotations
 
@@ -18,28 +18,29 @@ def command(
         str, typer.Argument(help="An installed pipeline, or the folder of a saved one.")
     ],
     texts: Annotated[
-        list[str] | None, typer.Argument(help="Texts to cut.", show_default=False)
+        list[str] | None, typer.Argument(help="Texts to split.", show_default=False)
     ] = None,
     corpus: Annotated[
         Path | None,
         typer.Option(
             "--corpus",
             "-c",
-            help="A file instead of texts: one text a line, .jsonl with a field text, or .spacy.",
+            help="A file instead of texts: one text per line, .jsonl with a field text, or .spacy.",
             show_default=False,
         ),
     ] = None,
     longest: Annotated[
-        int, typer.Option(min=0, help="How many of the longest inputs of a corpus to list.")
+        int, typer.Option(min=0, help="How many of the longest sentences of a corpus to list.")
     ] = 5,
     as_json: Json = False,
 ) -> None:
-    """Show how texts are cut into wordpieces, or what a corpus would cost.
+    """Show how texts or a corpus are split into wordpieces.
 
-    For texts: each token with its wordpieces, their weights, and the boundary pieces of its
-    sentence. For a corpus: wordpieces per token, unknown wordpieces, sentences past the maximum,
-    the share of padding for several values of words_per_batch (of a model that is run with
-    padding), and the longest sentences. Only what stands before the transformer is run.
+    For texts: the wordpieces of each token with their weights, and the boundary pieces of its
+    sentence. For a corpus: wordpieces per token, unknown wordpieces, sentences longer than the
+    maximum, the longest sentences, and the share of padding for several values of words_per_batch.
+    The padding depends on the engine that runs the transformer; a pipeline without one is measured
+    as if its inputs were padded. The transformer itself is not run.
 
     \b
     Example:
@@ -49,18 +50,18 @@ def command(
     if bool(texts) == (corpus is not None):
         problem = "give either texts or --corpus" + (", not both" if texts else "")
         raise ValueError(errors.TB049.format(problem=problem))
-    nlp = load_pipeline(pipeline, needs=["trf_wordpiecer"], only=True)
+    needs = ["trf_wordpiecer"]
+    from ..wordpiece_tables import corpus_tables, describe_doc, doc_tables
+
     if corpus is None:
-        from ..wordpiece_tables import describe_doc, show_doc
-
+        nlp = load_pipeline(pipeline, needs=needs, only_needed=True)
         records = [describe_doc(doc) for doc in nlp.pipe(texts or [])]
-        shown = "\n\n".join(show_doc(record) for record in records)
         result: object = records
+        tables = "\n\n".join(doc_tables(record) for record in records)
     else:
-        from ..measures import measure_corpus, show_measures
+        from ..measures import measure_corpus
 
+        nlp = load_pipeline(pipeline, needs=needs, optional=["trf_tok2vec"], only_needed=True)
         result = measure_corpus(nlp, corpus, pipeline=pipeline, longest=longest)
-        shown = show_measures(result)
-    if as_json:
-        shown = json.dumps(result, indent=2, ensure_ascii=False)
-    typer.echo(shown)
+        tables = corpus_tables(result)
+    typer.echo(json.dumps(result, indent=2, ensure_ascii=False) if as_json else tables)
