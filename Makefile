@@ -1,9 +1,9 @@
-# Everything happens in a virtual environment of its own: make demo, make test.
+# `make` lists the targets. They run in a virtual environment, which the first one creates.
 #
-#   PYTHON   the interpreter that the environment is made from (3.10 or newer)
-#   VENV     where the environment is
+#   PYTHON   the interpreter of the environment (3.10 or newer)
+#   VENV     the folder of the environment
 #
-# make test-matrix makes a second one, with transformers 4, in $(VENV)-transformers4.
+# make test-matrix and make test-floor create more: $(VENV)-transformers4 and $(VENV)-floor.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,67 +14,62 @@ PIPELINE := en_trf_bert
 PIPELINE_VERSION := 0.1.0
 WHEEL := dist/$(PIPELINE)-$(PIPELINE_VERSION)-py3-none-any.whl
 
-# pip installs the tested versions, also where it builds in isolation.
+# pip installs the tested versions, also for builds in isolation.
 export PIP_CONSTRAINT := $(CONSTRAINTS)
 export PIP_BUILD_CONSTRAINT := $(CONSTRAINTS)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SOURCES := $(shell find trf_bridge -name '*.py' -o -name '*.pyx' -o -name '*.pyi' -o -name '*.txt' -o -name py.typed)
+SOURCES += $(wildcard trf_bridge/pictures/assets/*)
 RECIPE := packaging/build.py packaging/recipes/$(PIPELINE).cfg
 
-.PHONY: help install demo test test-matrix bench lint types docs check dist clean
+.PHONY: help install demo test test-matrix test-floor bench lint types docs check dist clean
 .DELETE_ON_ERROR:
 
-SOURCES += $(wildcard trf_bridge/pictures/assets/*)
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-help:
-	@echo "make demo    install everything, build and install $(PIPELINE), run the quickstart"
-	@echo "make test    install everything, run the tests against the installed package"
-	@echo "make test-matrix  the same with transformers 5 and 4, each also on what the other saved"
-	@echo "make bench   compare the speed with plain transformers; PEERS=1 with peers too, which it"
-	@echo "             installs; BENCH='...' for options of benchmarks/bench.py"
-	@echo "make lint    ruff: rules and format"
-	@echo "make types   mypy, strict"
-	@echo "make docs    the documentation, in docs/_build/html; a warning stops it"
-	@echo "make check   lint, types, docs and test"
-	@echo "make dist    the source distribution and the wheel of trf_bridge"
-	@echo "make clean   remove the environment and everything that was built"
-
-demo: $(VENV)/.pipeline
+demo: $(VENV)/.pipeline ## build and install the default pipeline package, then run examples/quickstart.py
 	@echo "== examples/quickstart.py"
 	@$(BIN)/python examples/quickstart.py
 
-test: $(VENV)/.installed
+test: $(VENV)/.installed ## run the tests on the installed package
 	@echo "== tests, against the installed package"
 	@cd / && $(abspath $(BIN))/python -c 'import trf_bridge; print("testing", trf_bridge.__file__)'
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
-# A second environment, which differs in the lines of constraints-transformers4.txt alone.
-MATRIX := $(CURDIR)/.cache/matrix
-WITH_4 := VENV=$(VENV)-transformers4 CONSTRAINTS=$(MATRIX)/constraints.txt
+# These environments differ from the first one in the lines of constraints-transformers4.txt and
+# constraints-floor.txt only.
+MERGED := $(CURDIR)/.cache/constraints
+SAVED := $(CURDIR)/.cache/saved
+WITH_4 := VENV=$(VENV)-transformers4 CONSTRAINTS=$(MERGED)/transformers4.txt
+WITH_FLOOR := VENV=$(VENV)-floor CONSTRAINTS=$(MERGED)/floor.txt
 
-test-matrix: $(VENV)/.installed $(MATRIX)/constraints.txt
+test-matrix: $(VENV)/.installed $(MERGED)/transformers4.txt ## run the tests with transformers 5 and 4, each also on files saved by the other
 	@echo "== environment with transformers 4"
 	@$(MAKE) --no-print-directory install $(WITH_4)
-	@rm -rf $(MATRIX)/saved-by-4 $(MATRIX)/saved-by-5
-	@$(VENV)-transformers4/bin/python tests/support/save_families.py $(MATRIX)/saved-by-4
-	@$(BIN)/python tests/support/save_families.py $(MATRIX)/saved-by-5
+	@rm -rf $(SAVED)
+	@$(VENV)-transformers4/bin/python tests/support/save_families.py $(SAVED)/by-4
+	@$(BIN)/python tests/support/save_families.py $(SAVED)/by-5
 	@echo "== transformers 4"
-	@TRF_BRIDGE_TEST_SAVED=$(MATRIX)/saved-by-5 $(MAKE) --no-print-directory test $(WITH_4)
+	@TRF_BRIDGE_TEST_SAVED=$(SAVED)/by-5 $(MAKE) --no-print-directory test $(WITH_4)
 	@echo "== transformers 5"
-	@TRF_BRIDGE_TEST_SAVED=$(MATRIX)/saved-by-4 $(MAKE) --no-print-directory test
+	@TRF_BRIDGE_TEST_SAVED=$(SAVED)/by-4 $(MAKE) --no-print-directory test
 
-# pip takes no two versions of one package: the lines of the one file replace those of the other.
-$(MATRIX)/constraints.txt: constraints.txt constraints-transformers4.txt
-	@mkdir -p $(MATRIX)
-	@awk -F== '/^#/ {next} NR == FNR {other[$$1]; print; next} !($$1 in other)' \
-		constraints-transformers4.txt constraints.txt > $@
+test-floor: $(MERGED)/floor.txt ## run the tests with the oldest versions that pyproject.toml allows
+	@$(MAKE) --no-print-directory test $(WITH_FLOOR)
 
-# The peers pin other versions than this project, so each has an environment, and no constraints.
+# pip accepts one version per package, so lines of the first file replace those of the second one.
+$(MERGED)/%.txt: constraints-%.txt constraints.txt
+	@mkdir -p $(@D)
+	@awk -F== '/^#/ {next} NR == FNR {other[$$1]; print; next} !($$1 in other)' $^ > $@
+
+# The peers need other versions than this project, so each has its own environment, without
+# constraints.txt.
 PEERS_FOLDER := .cache/peers
 PEER_NAMES := $(basename $(notdir $(wildcard benchmarks/peers/*.txt)))
 
-bench: $(VENV)/.pipeline $(if $(PEERS),$(PEER_NAMES:%=$(PEERS_FOLDER)/%/.installed))
+bench: $(VENV)/.pipeline $(if $(PEERS),$(PEER_NAMES:%=$(PEERS_FOLDER)/%/.installed)) ## run the benchmarks; PEERS=1 includes similar libraries, BENCH='...' passes options
 	@echo "== benchmark"
 	@$(BIN)/python benchmarks/bench.py $(if $(PEERS),--peers $(PEERS_FOLDER)) $(BENCH)
 
@@ -85,31 +80,31 @@ $(PEERS_FOLDER)/%/.installed: benchmarks/peers/%.txt
 	@env -u PIP_CONSTRAINT -u PIP_BUILD_CONSTRAINT $(@D)/bin/python -m pip install -r $<
 	@touch $@
 
-lint: $(VENV)/.installed
+lint: $(VENV)/.installed ## check style and format with ruff
 	@echo "== ruff"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-types: $(VENV)/.installed
+types: $(VENV)/.installed ## check types with mypy
 	@echo "== mypy"
 	@$(BIN)/mypy
 	@$(BIN)/mypy examples/thinc_tagger.py
 
-# -E builds every page anew: parts of them come from the code, which Sphinx does not look at.
-docs: $(VENV)/.pipeline
+# -E rebuilds every page: parts of them are generated from the code, which Sphinx does not track.
+docs: $(VENV)/.pipeline ## build the documentation in docs/_build/html; warnings are errors
 	@echo "== documentation"
 	@$(BIN)/sphinx-build -W --keep-going -q -E docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-check: lint types docs test
+check: lint types docs test ## run lint, types, docs and test
 
-dist: $(VENV)/.installed
-	@echo "== source distribution, and a wheel from it"
+dist: $(VENV)/.installed ## build the source distribution and the wheel in dist, and check them
+	@echo "== source distribution and wheel"
 	@rm -rf build
 	@$(BIN)/python -m build --outdir dist
 	@$(BIN)/python packaging/check_dist.py dist
 
-install: $(VENV)/.installed
+install: $(VENV)/.installed ## create the environment and install the package with its tools
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -119,7 +114,7 @@ $(VENV)/.created:
 	@$(BIN)/python -m pip install --upgrade pip
 	@touch $@
 
-# build/ is removed so that no module that is gone from the sources reaches the package.
+# Without rm, setuptools would package modules from build/ that no longer exist in the sources.
 $(VENV)/.installed: $(VENV)/.created setup.py pyproject.toml $(CONSTRAINTS) README.md $(SOURCES)
 	@echo "== trf_bridge and its dependencies"
 	@rm -rf build
@@ -136,5 +131,5 @@ $(VENV)/.pipeline: $(WHEEL)
 	@$(BIN)/python -m pip check
 	@touch $@
 
-clean:
-	rm -rf $(VENV) $(VENV)-transformers4 build dist docs/_build .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info
+clean: ## remove the environments and all build products
+	rm -rf $(VENV) $(VENV)-transformers4 $(VENV)-floor build dist docs/_build .cache .mypy_cache .pytest_cache .ruff_cache *.egg-info

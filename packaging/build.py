@@ -2,8 +2,8 @@
 
     python packaging/build.py en_trf_bert --output dist
 
-It is `python -m spacy trf package packaging/recipes/en_trf_bert.cfg dist`, with the recipes by
-their names, and keeps downloads in .cache/packaging.
+This runs `python -m spacy trf package packaging/recipes/en_trf_bert.cfg dist`: recipes are given
+by name, and downloads are kept in .cache/packaging.
 """
 
 from __future__ import annotations
@@ -20,20 +20,23 @@ RECIPES = HERE / "recipes"
 CACHE = HERE.parent / ".cache" / "packaging"
 
 
-def recipe_names() -> list[str]:
+def list_recipes() -> list[str]:
+    """List the names of the recipes."""
     return sorted(path.stem for path in RECIPES.glob("*.cfg"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    names = ", ".join(recipe_names())
+    """Build the wheel and return the exit status."""
+    names = ", ".join(list_recipes())
     parser = argparse.ArgumentParser(description="Build the wheel of a pretrained pipeline.")
-    parser.add_argument("recipe", help=f"one of: {names}")
+    parser.add_argument("recipe", help=f"name of a recipe: {names}")
     parser.add_argument("--output", type=Path, default=Path("dist"), help="default: %(default)s")
     parser.add_argument("--cache", type=Path, default=CACHE, help="default: %(default)s")
     parser.add_argument("--force", action="store_true", help="replace an existing wheel")
     options = parser.parse_args(arguments)
-    if options.recipe not in recipe_names():
-        print(f"error: There is no recipe '{options.recipe}'; there are {names}.", file=sys.stderr)
+    if options.recipe not in list_recipes():
+        message = f"There is no recipe '{options.recipe}'. Expected one of: {names}."
+        print(f"error: {message}", file=sys.stderr)
         return 1
     try:
         wheel = build_recipe(

