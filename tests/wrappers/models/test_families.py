@@ -34,11 +34,12 @@ from torch_oracle import (
 )
 
 from trf_bridge.pipes.doc.records import get_wordpieces
+from trf_bridge.wrappers.models.layer import get_traits
 from trf_bridge.wrappers.training.freezing import find_depths
 
 
 class Kind(NamedTuple):
-    """What is particular to a family, so that nothing is tested that only BERT has."""
+    """The properties of a family that not all families share."""
 
     class_token: bool = False
     pooler: bool = False
@@ -46,8 +47,8 @@ class Kind(NamedTuple):
     boundary: int = 2  # boundary pieces of a sentence
     max_length: int | None = MAX_LENGTH
     n_layers: int = LAYERS  # with weights of their own
-    padded: bool = True
-    # Weights outside of the layers: those below them, and those above, by the start of their names.
+    ignores_padding: bool = True
+    # Weights outside of the layers, below and above them, by the start of their names.
     below: tuple[str, ...] = ("embeddings.",)
     above: tuple[str, ...] = ()
 
@@ -83,7 +84,7 @@ KINDS = {
     "mpnet": Kind(
         True, True, below=("embeddings.", "encoder.relative_attention_bias."), above=("pooler.",)
     ),
-    "mobilebert": Kind(True, True, True, padded=False, above=("pooler.",)),
+    "mobilebert": Kind(True, True, True, ignores_padding=False, above=("pooler.",)),
     "modernbert": Kind(True, above=("final_norm.",)),
     "llama": Kind(boundary=1, below=("embed_tokens.",), above=("norm.",)),
     "qwen": Kind(boundary=0, below=("embed_tokens.",), above=("norm.",)),
@@ -124,13 +125,13 @@ def test_family_is_of_its_kind(name, pipeline):
     nlp, kind = pipeline(name), KINDS[name]
     tokenizer, traits = (
         nlp.get_pipe("trf_wordpiecer").tokenizer,
-        nlp.get_pipe("trf_tok2vec").traits(),
+        get_traits(nlp.get_pipe("trf_tok2vec").model),
     )
     assert (tokenizer.class_id is not None) == kind.class_token
     assert traits.pooler_width == (WIDTH if kind.pooler else 0)
     assert tokenizer.type_ids == kind.type_ids
     assert tokenizer.max_length == kind.max_length
-    assert traits.padded == kind.padded
+    assert traits.ignores_padding == kind.ignores_padding
     assert get_wordpieces(nlp("Perhaps")).boundary.sum() == kind.boundary
     assert sum(weights.size for weights in get_weights(nlp).values()) < 20_000
 
@@ -160,7 +161,7 @@ def test_every_output_equals_plain_transformers_sentence_by_sentence(
 
 
 def check_outputs(doc: Any, runs: list[Any], kind: Kind) -> None:
-    """All that the model gives for each sentence of a Doc, put together."""
+    """Compare the outputs on a Doc with those of a plain model for each sentence."""
     if not runs:
         assert doc._.trf_last_hidden_state.shape == (0, WIDTH)
         return
@@ -308,7 +309,7 @@ def test_checkpointing_gives_the_same_gradients_or_is_refused(name, fresh):
 
 @each_family
 def test_dropout_of_an_update_reaches_the_model(name, fresh):
-    """Other numbers than in prediction, and those of prediction afterwards."""
+    """The numbers differ from those of prediction, which do not change."""
     nlp = fresh(name)
     writer = add_writer(nlp)
     before = nlp(TEXTS[0])._.trf_last_hidden_state

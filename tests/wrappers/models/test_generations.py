@@ -1,4 +1,4 @@
-"""Pipelines that another version of transformers saved: the same, or refused, never different."""
+"""Pipelines saved with another version of transformers: the same numbers, or an error."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def change_json(path, **values):
 
 
 NONE = dict.fromkeys(("rope_theta", "rope_parameters", "rope_scaling", "partial_rotary_factor"))
-# The same settings, as transformers 4 writes them and as 5 does.
+# The same settings, in the formats of transformers 4 and 5.
 FLAT = [
     {"rope_theta": 500.0},
     {"rope_parameters": {"rope_theta": 500.0, "rope_type": "default"}},
@@ -65,7 +65,7 @@ NESTED = [
 
 
 def copied(checkpoint, folder, **values):
-    """A copy of a checkpoint, with other settings in its config."""
+    """Copy a checkpoint, and change settings in its config."""
     for path in checkpoint.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     change_json(folder / "config.json", **values)
@@ -86,7 +86,7 @@ def test_rotary_positions_are_those_of_the_formula(checkpoint, tmp_path, written
     [("llama", FLAT), ("qwen", SCALED), ("modernbert", NESTED)],
     ids=["flat", "scaled", "nested"],
 )
-def test_either_way_of_writing_rotary_positions_gives_the_same(checkpoint, tmp_path, name, both):
+def test_both_formats_of_rotary_positions_give_the_same(checkpoint, tmp_path, name, both):
     gone = {**NONE, "global_rope_theta": None, "local_rope_theta": None}
     text = "My name is Robert, and the tide had gone out."
     tensors = [trf_bridge.from_pretrained(checkpoint(name))(text).tensor]
@@ -94,15 +94,15 @@ def test_either_way_of_writing_rotary_positions_gives_the_same(checkpoint, tmp_p
         (tmp_path / str(i)).mkdir()
         folder = copied(checkpoint(name), tmp_path / str(i), **{**gone, **written})
         tensors.append(trf_bridge.from_pretrained(folder)(text).tensor)
-    as_made, one, two = tensors
-    assert abs(one - as_made).max() > 1e-3
+    original, one, two = tensors
+    assert abs(one - original).max() > 1e-3
     numpy.testing.assert_allclose(one, two, atol=1e-6)
 
 
-# A model that would come out different
+# Models that compute other numbers
 
 
-def test_model_that_computes_something_else_is_refused(pipeline, tmp_path):
+def test_model_that_computes_other_numbers_is_refused(pipeline, tmp_path):
     pipeline("bert").to_disk(tmp_path)
     folder = tmp_path / "trf_tok2vec"
     change_json(folder / "tok2vec.json", transformers="4.99.0")
@@ -112,7 +112,7 @@ def test_model_that_computes_something_else_is_refused(pipeline, tmp_path):
         spacy.load(tmp_path)
 
 
-def test_model_that_was_saved_without_its_numbers_is_accepted(pipeline, tmp_path):
+def test_model_saved_without_its_numbers_is_accepted(pipeline, tmp_path):
     pipeline("bert").to_disk(tmp_path)
     change_json(tmp_path / "trf_tok2vec" / "tok2vec.json", transformers=None, fingerprint=None)
     assert spacy.load(tmp_path)("One.").tensor.any()
@@ -122,8 +122,8 @@ def test_model_that_was_saved_without_its_numbers_is_accepted(pipeline, tmp_path
 
 
 @pytest.mark.parametrize("name", ["t5", "albert", "xlnet", "gpt2", "llama"])
-def test_saved_tokenizer_is_what_its_file_says(pipeline, tmp_path, name):
-    """Also where the class that the config names has a normalizer of its own."""
+def test_saved_tokenizer_follows_its_file(pipeline, tmp_path, name):
+    """Even if the class in the config has another normalizer."""
     pipeline(name).to_disk(tmp_path)
     lower = {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, {"type": "NFKC"}]}
     change_json(tmp_path / "trf_wordpiecer" / "tokenizer" / "tokenizer.json", normalizer=lower)

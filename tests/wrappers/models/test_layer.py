@@ -36,7 +36,7 @@ def make_model(folder, **options) -> Model:
 
 
 def per_input(wordpieces):
-    """ids and type ids of each input."""
+    """Return the ids and type ids of each input."""
     ends = numpy.cumsum(wordpieces.lengths).tolist()
     types = wordpieces.type_ids
     for end, n in zip(ends, wordpieces.lengths.tolist(), strict=True):
@@ -45,7 +45,7 @@ def per_input(wordpieces):
 
 
 def plain_activations(plain, wordpieces, **flags) -> Activations:
-    """Each input by itself, unpadded, then joined."""
+    """Run a plain model over each input alone, and concatenate the outputs."""
     import torch
 
     with torch.no_grad():
@@ -144,7 +144,7 @@ def test_families_with_and_without_a_pooler_are_both_tested(checkpoint):
     ids=lambda fields: "+".join(fields),
 )
 def test_gradients_equal_plain_autograd(family, checkpoint, docs, fields):
-    """Sum of outputs times random numbers, through the layer and through torch alone."""
+    """Of the sum of outputs times random numbers, by the layer and by torch alone."""
     options = {o: o.removeprefix("output_") in fields for o in ALL_OUTPUTS}
     model = make_model(checkpoint(family), words_per_batch=40, **options)
     fields = [f for f in fields if f != "pooler_output" or get_traits(model).pooler_width]
@@ -168,9 +168,9 @@ def random_gradients(outputs, fields):
         return rng.normal(size=value.shape).astype("float32")
 
     none = Activations(last_hidden_state=None)
-    # The last Doc gets none at all: not every Doc of a batch has to have a gradient.
-    kept = [{f: like(getattr(o, f)) for f in fields} for o in outputs[:-1]]
-    return [*(Activations(**{"last_hidden_state": None, **k}) for k in kept), none]
+    # The last Doc gets none: not every Doc of a batch has a gradient.
+    gradients = [{f: like(getattr(o, f)) for f in fields} for o in outputs[:-1]]
+    return [*(Activations(**{"last_hidden_state": None, **g}) for g in gradients), none]
 
 
 def plain_gradients(family, folder, docs, d_outputs):
@@ -230,7 +230,7 @@ def test_gradients_of_two_backward_passes_add_up(checkpoint):
             assert_close(twice[name], 2 * gradient, max(float(abs(gradient).max()), 1.0))
 
 
-def test_backprop_leaves_the_callers_gradients_as_they_were(checkpoint):
+def test_backprop_leaves_the_gradients_of_the_caller_unchanged(checkpoint):
     tokenizer = oracles.load_plain_tokenizer(checkpoint("bert"))
     model = make_model(checkpoint("bert"), **ALL_OUTPUTS)
     outputs, backprop = model([make_wordpieces(TEXTS[1], tokenizer)] * 2, is_train=True)
@@ -242,7 +242,7 @@ def test_backprop_leaves_the_callers_gradients_as_they_were(checkpoint):
         assert numpy.array_equal(getattr(d_outputs[0], field), array)
 
 
-def test_training_mode_drops_out_and_is_left_again(family, checkpoint, docs):
+def test_dropout_ends_with_training_mode(family, checkpoint, docs):
     model = make_model(checkpoint(family))
     set_dropout_rate(model, 0.5)
     before = model.predict(docs)[0].last_hidden_state
@@ -253,7 +253,7 @@ def test_training_mode_drops_out_and_is_left_again(family, checkpoint, docs):
     assert not get_shim(model)._model.training
 
 
-def test_training_mode_gives_the_same_numbers_where_nothing_drops_out(checkpoint, docs, family):
+def test_training_mode_without_dropout_gives_the_same_numbers(checkpoint, docs, family):
     model = make_model(checkpoint(family))
     trained, _ = model(docs, is_train=True)
     for one, two in zip(trained, model.predict(docs), strict=True):
@@ -262,7 +262,7 @@ def test_training_mode_gives_the_same_numbers_where_nothing_drops_out(checkpoint
 
 @pytest.mark.parametrize("is_train", [False, True])
 @pytest.mark.parametrize("texts", [[], [[]], [[], []]], ids=["no-docs", "one-empty", "two-empty"])
-def test_nothing_to_read(checkpoint, texts, is_train):
+def test_empty_batches(checkpoint, texts, is_train):
     tokenizer = oracles.load_plain_tokenizer(checkpoint("bert"))
     model = make_model(checkpoint("bert"), **ALL_OUTPUTS)
     outputs, backprop = model([make_wordpieces(t, tokenizer) for t in texts], is_train=is_train)
@@ -288,7 +288,7 @@ def test_lower_precision_gives_float32_and_nearly_the_same(checkpoint, precision
     outputs, backprop = make_model(checkpoint("bert"), precision=precision)(docs, is_train=True)
     for one, two in zip(outputs, exact, strict=True):
         assert one.last_hidden_state.dtype == one.pooler_output.dtype == numpy.float32
-        # bf16 has eight bits
+        # bf16 has eight bits.
         numpy.testing.assert_allclose(one.last_hidden_state, two.last_hidden_state, atol=0.1)
     backprop(outputs)
 
@@ -309,7 +309,7 @@ def test_initializing_twice_keeps_the_weights(checkpoint):
     assert get_shim(model)._model is module
 
 
-def test_layer_without_weights_says_so(checkpoint):
+def test_layer_without_weights_is_refused(checkpoint):
     with pytest.raises(ValueError, match=r"\[TB010\] .*initialize"):
         TransformerModel(str(checkpoint("bert"))).predict([])
     with pytest.raises(ValueError, match=r"\[TB001\] .*trf_name"):
@@ -336,13 +336,15 @@ def test_wordpiece_outside_of_the_embedding_table_is_refused(checkpoint):
         ({"words_per_batch": "3000"}, TypeError, "TB009"),
     ],
 )
-def test_bad_options_are_refused_before_anything_is_loaded(options, error, code):
+def test_wrong_settings_are_refused_before_anything_is_loaded(options, error, code):
     with pytest.raises(error, match=rf"\[{code}\]"):
         TransformerModel("/nowhere", **options)
 
 
-def test_freezing_more_layers_than_there_are_is_refused(checkpoint):
-    with pytest.raises(ValueError, match=rf"\[TB019\] .* at most {LAYERS} for 'freeze', .* got {LAYERS + 1}\."):
+def test_freezing_more_layers_than_the_model_has_is_refused(checkpoint):
+    with pytest.raises(
+        ValueError, match=rf"\[TB019\] .* at most {LAYERS} for 'freeze', .* got {LAYERS + 1}\."
+    ):
         make_model(checkpoint("bert"), freeze=LAYERS + 1)
 
 
@@ -353,7 +355,7 @@ def test_fp16_needs_a_gpu(checkpoint):
 
 @pytest.fixture
 def fnet(tmp_path):
-    """FNet mixes with Fourier transforms: no attention weights, and no mask that hides padding."""
+    """FNet mixes wordpieces by Fourier transforms: no attention weights, and no mask."""
     from transformers import FNetConfig, FNetModel
 
     config = FNetConfig(
@@ -368,7 +370,7 @@ def fnet(tmp_path):
 
 
 @pytest.mark.parametrize("words_per_batch", [0, 20, 3000])
-def test_model_that_sees_padding_is_given_none(fnet, words_per_batch):
+def test_model_that_does_not_ignore_padding_gets_none(fnet, words_per_batch):
     import torch
 
     model = make_model(fnet, words_per_batch=words_per_batch)
@@ -388,7 +390,7 @@ def test_model_that_sees_padding_is_given_none(fnet, words_per_batch):
                 assert_close(found, expected.last_hidden_state[0])
 
 
-def test_output_that_the_model_does_not_give_is_refused(fnet):
+def test_output_that_the_model_does_not_return_is_refused(fnet):
     make_model(fnet, output_hidden_states=True)
-    with pytest.raises(ValueError, match=r"\[TB013\] .*attentions.*fnet"):
+    with pytest.raises(ValueError, match=r"\[TB013\] .*fnet.* no attentions"):
         make_model(fnet, output_attentions=True)

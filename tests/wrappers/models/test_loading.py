@@ -1,4 +1,4 @@
-"""Checkpoints: what is loaded, and what is said when it can't be."""
+"""Loading checkpoints, and the errors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def change_config(folder, **values):
 
 
 def expect(code, name, **options):
-    """The message of the error, which has the code and names the checkpoint."""
+    """Check that loading fails with a code and the name of the checkpoint, and return the
+    message."""
     with pytest.raises(ValueError, match=rf"^\[{code}\]") as caught:
         trf_bridge.from_pretrained(name, **options)
     message = str(caught.value)
@@ -101,7 +102,7 @@ def test_weights_without_a_pooler_are_accepted(copied):
 
 
 def test_extra_weights_are_ignored(copied):
-    # An old checkpoint's position_ids, and a head that we have no use for.
+    # The position_ids of an old checkpoint, and a head that is not used.
     import torch
     from safetensors.torch import load_file, save_file
 
@@ -237,7 +238,7 @@ def test_maximum_length(checkpoint, family, positions, maximum):
     assert configs.max_length(config, tokenizer) == maximum
 
 
-def test_as_many_positions_as_wordpieces():
+def test_positions_before_the_first_wordpiece_do_not_count():
     from transformers import BertConfig, RobertaConfig
 
     sizes = {"hidden_size": 8, "num_attention_heads": 2, "vocab_size": 64, "pad_token_id": 1}
@@ -255,7 +256,7 @@ def test_maximum_is_the_smaller_of_the_tokenizers_and_the_models(checkpoint):
         assert configs.max_length(config, tokenizer) == expected
 
 
-def test_progress_bars_of_transformers_are_as_they_were(checkpoint):
+def test_progress_bars_of_transformers_stay_unchanged(checkpoint):
     from transformers.utils import logging
 
     assert logging.is_progress_bar_enabled()

@@ -25,7 +25,7 @@ ROBERTA = {
     "max_position_embeddings": 130,
     "pad_token_id": 1,
 }
-# Name of a folder -> family, and what its config needs besides the size of the vocabulary.
+# Name of a folder -> family, and the settings of its config besides the size of the vocabulary.
 MODELS = {
     "bert-base-uncased": BERT,
     "bert-base-cased": BERT,
@@ -53,7 +53,7 @@ TEXTS = [
 
 @pytest.fixture(scope="module", params=TOKENIZERS)
 def folder(request, tmp_path_factory):
-    """A checkpoint with the vocabulary files as they were published, under their own names."""
+    """A checkpoint with the published vocabulary files, under their own names."""
     import torch
     import transformers
 
