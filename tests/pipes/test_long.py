@@ -33,9 +33,9 @@ def plain_rows(family, folder, ids, type_ids):
 
 @pytest.mark.parametrize("family", ["bert", "roberta"])
 def test_one_sentence_is_cut(pipeline, checkpoint, family):
-    nlp = pipeline(family)
+    nlp = pipeline(family, sentences="doc")
     doc = make_long_doc(nlp)
-    with nlp.select_pipes(disable=["sentencizer"]), pytest.warns(UserWarning, match="TB101"):
+    with pytest.warns(UserWarning, match="TB101"):
         doc = nlp(doc)
     pieces = get_wordpieces(doc)
     plain = oracles.load_plain_tokenizer(checkpoint(family))
@@ -52,10 +52,9 @@ def test_one_sentence_is_cut(pipeline, checkpoint, family):
 @pytest.mark.parametrize("window_rows", ["most_context", "mean"])
 @pytest.mark.parametrize("family", ["bert", "roberta"])
 def test_one_sentence_in_windows(pipeline, checkpoint, family, window_rows):
-    nlp = pipeline(family, overflow="window", stride=8, window_rows=window_rows)
-    doc = make_long_doc(nlp)
-    with nlp.select_pipes(disable=["sentencizer"]):
-        doc = nlp(doc)
+    settings = {"overflow": "window", "stride": 8, "window_rows": window_rows}
+    nlp = pipeline(family, sentences="doc", **settings)
+    doc = nlp(make_long_doc(nlp))
     pieces, alignment = get_wordpieces(doc), get_alignment(doc)
     # Each token has its pieces and the boundary pieces of one or a few windows, not of all.
     assert alignment.rows.size < 8 * N_TOKENS
@@ -155,9 +154,9 @@ def test_full_batches_do_not_wait_for_another_doc(pipeline):
 
 
 def test_layers_of_a_long_doc_are_kept_when_asked_for(pipeline):
-    nlp = pipeline("bert", overflow="window", output_hidden_states=True, window_rows="mean")
-    with nlp.select_pipes(disable=["sentencizer"]):
-        doc = nlp(make_long_doc(nlp, 2000))
+    settings = {"overflow": "window", "window_rows": "mean"}
+    nlp = pipeline("bert", sentences="doc", output_hidden_states=True, **settings)
+    doc = nlp(make_long_doc(nlp, 2000))
     states = doc._.trf_all_hidden_states
     assert states.shape == (LAYERS + 1, len(get_wordpieces(doc)), WIDTH)
     assert numpy.array_equal(states[-1], doc._.trf_last_hidden_state)

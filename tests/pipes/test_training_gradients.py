@@ -379,14 +379,11 @@ def test_chain_equals_finite_differences_in_float64(fresh, monkeypatch):
     """Wordpieces -> transformer -> alignment -> tokens, through the library's own layers."""
     import torch
 
-    from trf_bridge.wrappers.models import outputs
-
     nlp = fresh("bert", words_per_batch=20)
     docs = list(nlp.pipe(TEXTS))
     layer = nlp.get_pipe("trf_tok2vec").model
     get_module(nlp).double()
-    # The layer hands out float32, whatever the model computes in: here it is not to round.
-    monkeypatch.setattr(outputs, "_cells", lambda p, cells: p.flatten(0, 1).index_select(0, cells))
+    # The layer returns float32 in any precision; here it must not round.
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
     for name in ("empty", "zeros"):
         monkeypatch.setattr(torch, name, partial(getattr(torch, name), dtype=torch.float64))
@@ -426,14 +423,14 @@ def test_chain_equals_finite_differences_in_float64(fresh, monkeypatch):
 
 @pytest.mark.parametrize("layer", [ClassVectors(), MeanVectors()], ids=["class", "mean"])
 def test_sentence_vectors_equal_finite_differences(fresh, layer):
-    """`select` and `spread` are linear and transposed: a product tells all."""
+    """`pool` and `unpool` are linear and each other's transpose, so products of both are equal."""
     nlp = fresh("xlnet")
     random = numpy.random.default_rng(0)
     for doc in nlp.pipe(text for text in TEXTS if text):
         outputs, pieces = doc._.trf_outputs, get_wordpieces(doc)
-        vectors = layer.select(outputs, pieces)
+        vectors = layer.pooling.pool(layer.ops, outputs, pieces)
         d_vectors = random.normal(size=vectors.shape).astype("f")
-        spread = layer.spread(d_vectors, outputs, pieces)
+        spread = layer.pooling.unpool(layer.ops, d_vectors, outputs, pieces)
         assert spread.shape == outputs.last_hidden_state.shape
         left = float((vectors * d_vectors).sum())
         right = float((outputs.last_hidden_state * spread).sum())

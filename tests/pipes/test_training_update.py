@@ -209,14 +209,54 @@ def test_update_of_the_component_alone_steps_with_its_optimizer(fresh, checkpoin
     assert losses["trf_tok2vec"] > 0
 
 
-def test_loss_is_the_norm_of_the_gradient(fresh):
+def test_loss_is_the_norm_of_the_last_gradient_that_was_sent_back(fresh):
+    """Also with a new dict at each step, as in a loop that prints the losses of a step."""
     nlp = fresh("bert")
     writer = add_writer(nlp)
-    losses: dict[str, float] = {}
-    nlp.update(make_examples(nlp, BATCHES[0]), sgd=False, losses=losses)
-    get_module(nlp)
-    squares = sum((doc._.trf_d_last_hidden_state**2).sum() for doc in writer.seen)
-    assert losses["trf_tok2vec"] == pytest.approx(squares**0.5, rel=1e-5)
+    norms, reported = [0.0], []
+    for batch in [BATCHES[0], BATCHES[1], BATCHES[0]]:
+        writer.seen.clear()
+        reported.append(nlp.update(make_examples(nlp, batch), sgd=make_sgd())["trf_tok2vec"])
+        nlp.get_pipe("trf_tok2vec").settle()
+        norms.append(sum((doc._.trf_d_last_hidden_state**2).sum() for doc in writer.seen) ** 0.5)
+    assert all(norms[1:])
+    assert reported == pytest.approx(norms[:-1], rel=1e-5)
+    losses = {"trf_tok2vec": 5.0}
+    nlp.update(make_examples(nlp, BATCHES[0]), sgd=make_sgd(), losses=losses)
+    assert losses["trf_tok2vec"] == pytest.approx(5.0 + norms[-1], rel=1e-5)
+
+
+def test_settle_makes_the_step_that_waits(fresh):
+    nlp = fresh("bert")
+    add_writer(nlp)
+    tok2vec = nlp.get_pipe("trf_tok2vec")
+    tok2vec.settle()  # nothing is pending
+    weights = dict(tok2vec.model.shims[0]._model.named_parameters())
+    before = {name: values.detach().clone() for name, values in weights.items()}
+    nlp.update(make_examples(nlp, BATCHES[0]), sgd=make_sgd())
+    assert all(values.equal(before[name]) for name, values in weights.items())
+    tok2vec.settle()
+    assert not all(values.equal(before[name]) for name, values in weights.items())
+
+
+@pytest.mark.parametrize("by", ["disk", "bytes"])
+def test_loading_drops_the_pending_batch_everywhere(fresh, tmp_path, by):
+    nlp = fresh("bert")
+    textcat = nlp.add_pipe("trf_textcat")
+    examples = make_examples(nlp, TEXTS, lambda i: {"cats": {"A": float(i == 0), "B": i != 0}})
+    textcat.initialize(lambda: examples, nlp=nlp)
+    tok2vec, listener = nlp.get_pipe("trf_tok2vec"), textcat.model.get_ref("vectors")
+    tok2vec.to_disk(tmp_path)
+    serialized = tok2vec.to_bytes()
+    tok2vec.update(examples)
+    assert listener.batch is not None
+    if by == "disk":
+        tok2vec.from_disk(tmp_path)
+    else:
+        tok2vec.from_bytes(serialized)
+    assert listener.batch is None
+    tok2vec.settle()
+    assert not get_gradients(nlp)
 
 
 def test_nothing_pends_across_processes(fresh, checkpoint):
@@ -464,13 +504,13 @@ def test_frozen_transformer_that_annotates(fresh, annotates):
 
 
 def test_transformer_that_is_updated_and_annotates(fresh, monkeypatch):
-    from trf_bridge.wrappers.models.shim import TransformerShim
+    from trf_bridge.wrappers.engine import Engine
 
     one, two = fresh("bert"), fresh("bert")
     with_textcat(one)
     with_textcat(two)
     runs = []
-    monkeypatch.setattr(TransformerShim, "predict", lambda *args: runs.append(args))
+    monkeypatch.setattr(Engine, "predict", lambda *args: runs.append(args))
     run_training_loop(one, 2)
     run_training_loop(two, 2, annotating_components=["trf_tok2vec"])
     annotates = ["trf_wordpiecer", "trf_tok2vec"]

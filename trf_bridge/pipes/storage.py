@@ -1,4 +1,4 @@
-"""Folders of saved components that are whole or not there at all."""
+"""Folders of saved components, written completely or not at all."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write a folder beside its place, and move it there when everything has been written.
+    """Write a folder beside its place, and move it there once everything is written.
 
-    If the block raises, what stood there before stands there still.
+    If the block raises, the old folder is unchanged.
 
-    path (Path): The folder to write, there already or not.
+    path (Path): The folder to write; it may exist already.
     YIELDS (Path): An empty folder to write into.
     """
     path.parent.mkdir(parents=True, exist_ok=True)

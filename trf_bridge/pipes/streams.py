@@ -1,4 +1,4 @@
-"""Streams of Docs in batches that stay small where the Docs are long."""
+"""Streams of Docs in batches that are smaller where Docs are long."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 
 from spacy.tokens import Doc
 
-# What a batch gives stays in memory until its last Doc has been taken. With this many tokens there
-# are enough sentences to sort, and two subbatches; more would only take more memory.
+# The outputs of a batch stay in memory until its last Doc has been taken. This many tokens are
+# enough sentences to sort, and two subbatches; more would only take more memory.
 MAX_TOKENS = 1 << 12
 
 
 def annotate_stream(
     component: Any, stream: Iterable[Doc], batch_size: int, *, max_tokens: int = MAX_TOKENS
 ) -> Iterator[Doc]:
-    """Let a component annotate a stream of Docs, and let go of each as it is handed on.
+    """Run a component on a stream of Docs, and release each Doc as it is yielded.
 
-    component (Pipe): Has `predict` and `set_annotations`.
+    component (Pipe): A component with `predict` and `set_annotations`.
     stream (iterable of Doc): The Docs; changed.
-    batch_size (int): The most Docs to take at once.
-    max_tokens (int): The most tokens to take at once; a Doc that is longer is taken by itself.
-    YIELDS (Doc): The same, in order, but for those that the error handler drops.
+    batch_size (int): The maximum number of Docs in a batch.
+    max_tokens (int): The maximum number of tokens in a batch; a longer Doc is a batch of its own.
+    YIELDS (Doc): The same Docs, in order, without those that the error handler drops.
     """
     error_handler = component.get_error_handler()
     for batch in bounded_batches(stream, batch_size, max_tokens):
@@ -35,7 +35,7 @@ def annotate_stream(
 
 
 def _annotate(component: Any, batch: Iterable[Doc]) -> Exception | None:
-    """Annotate a batch; what went wrong is for the pipeline's error handler, as in spaCy's own."""
+    """Annotate a batch, and return an exception for the pipeline's error handler."""
     docs = list(batch)
     try:
         component.set_annotations(docs, component.predict(docs))
@@ -47,12 +47,12 @@ def _annotate(component: Any, batch: Iterable[Doc]) -> Exception | None:
 def bounded_batches(
     stream: Iterable[Doc], size: int, max_tokens: int = MAX_TOKENS
 ) -> Iterator[deque[Doc]]:
-    """Cut a stream of Docs into batches that hold neither too many Docs nor too many tokens.
+    """Split a stream of Docs into batches with limited numbers of Docs and of tokens.
 
     stream (iterable of Doc): The Docs.
-    size (int): The most Docs of a batch.
-    max_tokens (int): The most tokens of a batch; a Doc that is longer is one by itself.
-    YIELDS (deque of Doc): Batches. Who takes the Docs out of one is the last to hold them.
+    size (int): The maximum number of Docs in a batch.
+    max_tokens (int): The maximum number of tokens in a batch; a longer Doc is a batch of its own.
+    YIELDS (deque of Doc): Batches. The caller that pops a Doc holds its last reference.
     """
     batch: deque[Doc] = deque()
     n_tokens = 0

@@ -18,6 +18,7 @@ from thinc.api import Config, Model
 from .. import errors
 from ..wrappers.models.layer import get_shim
 from .heads.listener import Listener
+from .heads.sample import end_samples
 from .heads.sentence_vectors import CLASS, POOLER, SentenceVectors
 from .streams import annotate_stream
 from .tok2vec import TrfTok2Vec
@@ -60,15 +61,16 @@ def make_trf_textcat(
     threshold: float,
     scorer: Callable[..., dict[str, Any]] | None,
 ) -> TextCategorizer:
-    """Make the component for a pipeline.
+    """Create the component for a pipeline.
 
     nlp (Language): The pipeline.
     name (str): Name of the component.
-    model (Model): Docs -> a score per label; see `TextCatClassVector` and its neighbours.
-    threshold (float): What score makes a label positive, where labels don't exclude each other.
+    model (Model): Docs -> a score per label; see `TextCatClassVector` and the other architectures.
+    threshold (float): The score from which a label is positive, if a Doc can have several.
     scorer (callable): Scores examples.
-    RETURNS (TextCategorizer): One for exclusive classes or for several labels, as the model says.
-    RAISES (ValueError): TB022 where the transformer can't give what the model needs.
+    RETURNS (TextCategorizer): A component for exclusive classes or for several labels, depending on
+        the model.
+    RAISES (ValueError): TB022 if the transformer does not have the output that the model reads.
     """
     check_outputs(nlp, model, name)
     vectors = model.get_ref("vectors") if model.has_ref("vectors") else None
@@ -93,12 +95,12 @@ def textcat_score(examples: Iterable[Example], **settings: Any) -> dict[str, Any
 
 
 def make_textcat_scorer() -> Callable[..., dict[str, Any]]:
-    """RETURNS (callable): The scorer, for a config."""
+    """Create the scorer of trf_textcat, for a config."""
     return textcat_score
 
 
 class TrfTextCategorizer(TextCategorizer):
-    """Assigns one of several labels, from a vector for each sentence."""
+    """Assigns one of several labels to a Doc, from a vector for each sentence."""
 
     def __init__(
         self,
@@ -109,16 +111,16 @@ class TrfTextCategorizer(TextCategorizer):
         threshold: float = 0.5,
         scorer: Callable[..., dict[str, Any]] | None = textcat_score,
     ) -> None:
-        """Make the component; see `make_trf_textcat` for the arguments."""
+        """Create the component; see `make_trf_textcat` for the arguments."""
         super().__init__(vocab, model, name, threshold=threshold, scorer=scorer)
         self.cfg["multi_label"] = False
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Classify a stream of Docs, in batches that are small where Docs are long.
+        """Classify a stream of Docs. Batches are smaller where Docs are long.
 
         stream (iterable of Doc): Docs that have been through the transformer; changed.
-        batch_size (int): The most Docs to take at once.
-        YIELDS (Doc): The same, in order.
+        batch_size (int): The maximum number of Docs in a batch.
+        YIELDS (Doc): The same Docs, in order.
         """
         return annotate_stream(self, stream, batch_size)
 
@@ -130,19 +132,20 @@ class TrfTextCategorizer(TextCategorizer):
         labels: Iterable[str] | None = None,
         positive_label: str | None = None,
     ) -> None:
-        """Take labels and dimensions from the data; see spaCy's `TextCategorizer.initialize`.
+        """Read labels and dimensions from the data; see spaCy's `TextCategorizer.initialize`.
 
-        get_examples (callable): Gives the training data.
+        get_examples (callable): Returns the training data.
         nlp (Language): The pipeline.
-        labels (iterable of str): The labels; None to take those of the data.
-        positive_label (str): For two labels: the one that scores are about.
+        labels (iterable of str): The labels; None to read them from the data.
+        positive_label (str): Of two labels, the one to compute scores for.
         RAISES (ValueError): TB020, TB022, and spaCy's own for data without labels.
         """
         check_outputs(nlp, self.model, self.name)
         super().initialize(get_examples, nlp=nlp, labels=labels, positive_label=positive_label)
+        end_samples(self.model)
 
     def _examples_to_truth(self, examples: Iterable[Example]) -> tuple[Any, Any]:
-        """An example in which no label is right says nothing: it must not lower them all."""
+        """Give no gradient to examples without a positive label, which would lower all scores."""
         examples = list(examples)
         for example in examples:
             unknown = [
@@ -167,7 +170,7 @@ class TrfTextCategorizer(TextCategorizer):
 
 
 class TrfMultiLabelTextCategorizer(MultiLabel_TextCategorizer):
-    """Assigns any number of labels, from a vector for each sentence."""
+    """Assigns any number of labels to a Doc, from a vector for each sentence."""
 
     def __init__(
         self,
@@ -178,7 +181,7 @@ class TrfMultiLabelTextCategorizer(MultiLabel_TextCategorizer):
         threshold: float = 0.5,
         scorer: Callable[..., dict[str, Any]] | None = textcat_score,
     ) -> None:
-        """Make the component; see `make_trf_textcat` for the arguments."""
+        """Create the component; see `make_trf_textcat` for the arguments."""
         super().__init__(vocab, model, name, threshold=threshold, scorer=scorer)
         self.cfg["multi_label"] = True
 
@@ -189,21 +192,22 @@ class TrfMultiLabelTextCategorizer(MultiLabel_TextCategorizer):
         nlp: Language | None = None,
         labels: Iterable[str] | None = None,
     ) -> None:
-        """Take labels and dimensions from the data, as `TrfTextCategorizer.initialize` does.
+        """Read labels and dimensions from the data, as `TrfTextCategorizer.initialize` does.
 
-        get_examples (callable): Gives the training data.
+        get_examples (callable): Returns the training data.
         nlp (Language): The pipeline.
-        labels (iterable of str): The labels; None to take those of the data.
+        labels (iterable of str): The labels; None to read them from the data.
         RAISES (ValueError): TB020, TB022, and spaCy's own for data without labels.
         """
         check_outputs(nlp, self.model, self.name)
         super().initialize(get_examples, nlp=nlp, labels=labels)
+        end_samples(self.model)
 
 
 def check_outputs(nlp: Language | None, model: Model[Any, Any], name: str) -> None:
-    """Ask the transformer and the tokenizer of a pipeline for what an architecture needs.
+    """Check that the transformer and the tokenizer of a pipeline have what an architecture reads.
 
-    nlp (Language): The pipeline; what has not been loaded yet is not asked.
+    nlp (Language): The pipeline; components that are not loaded yet are not checked.
     model (Model): The architecture.
     name (str): Name of its component.
     RAISES (ValueError): TB022.

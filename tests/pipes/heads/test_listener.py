@@ -32,7 +32,7 @@ from torch_oracle import (
 )
 
 from trf_bridge.pipes.heads.listener import Listener, Tok2VecListener
-from trf_bridge.wrappers.models.shim import TransformerShim
+from trf_bridge.wrappers.engine import Engine
 
 
 @pytest.fixture(autouse=True)
@@ -348,14 +348,14 @@ def test_tagger_equals_torch(fresh, checkpoint):
 
 def count_runs(monkeypatch):
     runs = []
-    for method in ("predict", "begin_update"):
-        original = getattr(TransformerShim, method)
+    for method in ("predict", "update"):
+        original = getattr(Engine, method)
 
         def counted(self, *args, _original=original, _method=method, **kwargs):
             runs.append(_method)
             return _original(self, *args, **kwargs)
 
-        monkeypatch.setattr(TransformerShim, method, counted)
+        monkeypatch.setattr(Engine, method, counted)
     return runs
 
 
@@ -371,11 +371,11 @@ def test_several_heads_share_one_run(fresh, monkeypatch):
     runs = count_runs(monkeypatch)
     nlp.update(make_examples(nlp), sgd=make_adam())
     get_module(nlp)
-    assert runs == ["begin_update"]
+    assert runs == ["update"]
     nlp(reference(nlp).text)
-    assert runs == ["begin_update", "predict"]
+    assert runs == ["update", "predict"]
     nlp.update(make_examples(nlp), sgd=make_adam(), annotates=["trf_tok2vec", "parser"])
-    assert runs == ["begin_update", "predict", "begin_update"]
+    assert runs == ["update", "predict", "update"]
 
 
 @pytest.mark.filterwarnings("ignore:.*W0")
@@ -502,12 +502,12 @@ def test_transformer_gone_after_initialize(fresh, tmp_path, how):
     else:
         tagger = nlp._components.pop()
         nlp._components.insert(2, tagger)
-    # A loaded head has not been told its name where there is no transformer to tell it.
-    name = "trf-listener" if how == "excluded" else "tagger"
-    with pytest.raises(ValueError, match=rf"TB021.*'{name}'"):
+    # Without a transformer, the listener of a loaded head does not have the name of its component.
+    name = "A component with a listener" if how == "excluded" else "'tagger'"
+    with pytest.raises(ValueError, match=rf"TB021\] {name} received"):
         nlp("A boat.")
     if how != "behind":
-        with pytest.raises(ValueError, match=rf"TB021.*'{name}'"):
+        with pytest.raises(ValueError, match=rf"TB021\] {name} received"):
             nlp.update(make_examples(nlp), sgd=make_adam())
 
 

@@ -16,12 +16,13 @@ from thinc.api import NumpyOps
 from tiny import HEADS, LAYERS
 
 from trf_bridge.align import apply_alignment
-from trf_bridge.pipes.cutting import cut_docs
+from trf_bridge.pipes.doc.inputs import find_inputs
 from trf_bridge.pipes.doc.records import get_alignment, get_wordpieces, set_wordpieces
+from trf_bridge.pipes.tokenizing import tokenize_docs
 from trf_bridge.types import Activations
 from trf_bridge.wrappers.models.layer import get_shim
 from trf_bridge.wrappers.tokenizers.tokenizer import WordpieceTokenizer
-from trf_bridge.wrappers.tokenizers.windows import cut_windows
+from trf_bridge.wrappers.tokenizers.windows import WindowPlanner
 
 WINDOW_ROWS = ["most_context", "mean"]
 
@@ -31,6 +32,11 @@ TEXT = "Laced with dreams, dripping in reality. " * 6 + "北京 👍🏽 don't "
 def encode(plain, given_texts, max_length, stride):
     tokenizer = WordpieceTokenizer(plain, max_length=max_length, overflow="window", stride=stride)
     return tokenizer.encode(given_texts)
+
+
+def tokenize_whole(tokenizer, doc):
+    """The wordpieces of a Doc that is one input."""
+    return tokenize_docs(tokenizer, find_inputs([doc], "doc", None, "trf_wordpiecer"))
 
 
 def content(plain, text):
@@ -128,17 +134,40 @@ def test_spans_cover_the_text_without_gaps(checkpoint):
 
 
 def test_windows_of_pieces_that_share_a_character_overlap_there():
-    def window(offsets):
-        n = len(offsets)
-        return SimpleNamespace(
-            ids=list(range(n)), type_ids=[0] * n, offsets=offsets, special_tokens_mask=[0] * n
-        )
+    # four byte-level pieces of one emoji, split in the middle
+    offsets, sides = numpy.asarray([(0, 1)] * 4), numpy.zeros(4, dtype="int32")
+    plan = WindowPlanner(limit=2, overflow="window", stride=0).plan(offsets, sides, [(0, 1)])
+    assert plan.spans.tolist() == [[[0, 1]], [[0, 1]]]
+    assert plan.read_rows.tolist() == [0, 1, 2, 3]
+    assert plan.read_lengths.tolist() == [2, 2]
 
-    # four byte-level pieces of one emoji, cut in the middle
-    one, two = cut_windows([window([(0, 1)] * 2), window([(0, 1)] * 2)], 0, 1)
-    assert one.span == two.span == (0, 1)
-    assert one.run.tolist() == [0, 1]
-    assert two.run.tolist() == [2, 3]
+
+@given(
+    n_pieces=st.integers(0, 30),
+    room=st.integers(2, 12),
+    stride=st.integers(0, 8),
+    overflow=st.sampled_from(["truncate", "window"]),
+    turned=st.booleans(),
+)
+def test_text_is_planned_as_a_pair_of_which_one_text_is_empty(
+    n_pieces, room, stride, overflow, turned
+):
+    """One planner for both: the boundary pieces of the two templates are the same here."""
+    places = numpy.arange(n_pieces)
+    offsets = numpy.concatenate([[(0, 0)], numpy.stack([places, places + 1], 1), [(0, 0)]])
+    sides = numpy.asarray([-1, *[0] * n_pieces, -1], dtype="int32")
+    planner = WindowPlanner(limit=room + 2, overflow=overflow, stride=stride)
+    text = (0, n_pieces)
+    single = planner.plan(offsets, sides, [text])
+    in_second = numpy.where(sides == 0, 1, sides)
+    spans = [(0, 0), text] if turned else [text, (n_pieces, n_pieces)]
+    pair = planner.plan(offsets, in_second if turned else sides, spans)
+    assert single.rows.tolist() == pair.rows.tolist()
+    assert single.lengths.tolist() == pair.lengths.tolist()
+    assert single.read_rows.tolist() == pair.read_rows.tolist()
+    assert single.read_lengths.tolist() == pair.read_lengths.tolist()
+    assert single.spans[:, 0].tolist() == pair.spans[:, int(turned)].tolist()
+    assert single.truncated == pair.truncated == (overflow == "truncate" and n_pieces > room)
 
 
 def plain_windows(plain, pieces, **flags):
@@ -170,9 +199,9 @@ def test_doc_in_windows_equals_the_windows_run_one_by_one(
     """A wordpiece has the row of the window with most context, or the mean of all that read it."""
     import torch
 
-    nlp = pipeline(family, overflow="window", max_length=40, stride=stride, window_rows=window_rows)
-    with nlp.select_pipes(disable=["sentencizer"]):
-        doc = nlp(TEXT * 2)
+    settings = {"overflow": "window", "stride": stride, "window_rows": window_rows}
+    nlp = pipeline(family, sentences="doc", max_length=40, **settings)
+    doc = nlp(TEXT * 2)
     pieces = get_wordpieces(doc)
     assert len(pieces.lengths) > 3
     plain = oracles.load_plain(family, checkpoint(family)).eval()
@@ -196,9 +225,9 @@ def test_other_outputs_in_windows(family, pipeline, checkpoint, window_rows):
     import torch
 
     flags = {"output_hidden_states": True, "output_attentions": True}
-    nlp = pipeline(family, overflow="window", stride=6, window_rows=window_rows, **flags)
-    with nlp.select_pipes(disable=["sentencizer"]):
-        doc = nlp(TEXT * 2)
+    settings = {"overflow": "window", "stride": 6, "window_rows": window_rows}
+    nlp = pipeline(family, sentences="doc", **settings, **flags)
+    doc = nlp(TEXT * 2)
     pieces = get_wordpieces(doc)
     plain = oracles.load_plain(family, checkpoint(family)).eval()
     with torch.no_grad():
@@ -222,9 +251,8 @@ def test_other_outputs_in_windows(family, pipeline, checkpoint, window_rows):
 @pytest.mark.parametrize("window_rows", WINDOW_ROWS)
 def test_alignment_in_windows_is_that_of_the_oracle(family, pipeline, window_rows):
     """A piece belongs to tokens of the whole sentence, a boundary piece to those of its window."""
-    nlp = pipeline(family, overflow="window", stride=6, window_rows=window_rows)
-    with nlp.select_pipes(disable=["sentencizer"]):
-        doc = nlp(TEXT * 2)
+    settings = {"overflow": "window", "stride": 6, "window_rows": window_rows}
+    doc = pipeline(family, sentences="doc", **settings)(TEXT * 2)
     assert doc._.trf_alignment == links_in_windows(doc)
 
 
@@ -325,7 +353,7 @@ def test_no_wordpiece_of_any_window_is_lost(
     doc = pipeline(family).make_doc(text)
     if not len(doc):
         return
-    (pieces,) = cut_docs(tokenizer, [doc], [[(0, doc[-1].idx + len(doc[-1]))]])
+    (pieces,) = tokenize_whole(tokenizer, doc)
     set_wordpieces(doc, pieces)
     links = doc._.trf_alignment
     assert {row for rows in links for row in rows} == set(range(len(pieces)))
@@ -341,7 +369,7 @@ def test_windows_of_one_character_still_read_their_neighbours(pipeline, checkpoi
     plain = oracles.load_plain_tokenizer(checkpoint("roberta"))
     doc = pipeline("roberta").make_doc("👍")
     tokenizer = WordpieceTokenizer(plain, max_length=4, overflow="window", stride=1)
-    (pieces,) = cut_docs(tokenizer, [doc], [[(0, 1)]])
+    (pieces,) = tokenize_whole(tokenizer, doc)
     assert (pieces.spans == [0, 1]).all()
     assert pieces.runs.lengths.tolist() == [4] * (len(pieces.lengths))
     assert len(pieces) == 4 + 2 * len(pieces.lengths)

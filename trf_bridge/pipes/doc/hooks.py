@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 def install_hooks(doc: Doc) -> None:
-    """Let vectors and similarity of a Doc, its Spans and its Tokens come from `doc.tensor`.
+    """Compute the vectors and the similarity of a Doc, its Spans and its Tokens from `doc.tensor`.
 
-    spaCy does not save hooks with a Doc (its warning W109 says so): call this on a Doc that came
-    from `Doc.from_bytes` or from another process.
+    spaCy does not save hooks with a Doc (see its warning W109): call this function on a Doc from
+    `Doc.from_bytes` or from another process.
 
     doc (Doc): The Doc; changed.
     """
     doc.user_hooks.update(
         vector=doc_vector, vector_norm=vector_norm, has_vector=has_vector, similarity=similarity
     )
-    # No vector_norm for Spans: spaCy 3.8 would return the result of the vector hook in its place.
-    # Without it the norm is computed from the vector.
+    # No vector_norm for Spans: spaCy 3.8 would return the result of the vector hook instead.
+    # Without the hook, the norm is computed from the vector.
     doc.user_span_hooks.update(vector=span_vector, has_vector=has_vector, similarity=similarity)
     doc.user_token_hooks.update(
         vector=token_vector, vector_norm=vector_norm, has_vector=has_vector, similarity=similarity
@@ -34,40 +34,40 @@ def install_hooks(doc: Doc) -> None:
 
 
 def doc_vector(doc: Doc) -> Array:
-    """RETURNS (float32, (width,)): Mean of the rows of all tokens; zeros where there are none."""
+    """Return the mean of the rows of all tokens, float32 (width,); zeros for an empty Doc."""
     return _mean(doc.tensor)
 
 
 def span_vector(span: Span) -> Array:
-    """RETURNS (float32, (width,)): Mean of the rows of its tokens; zeros where there are none."""
+    """Return the mean of the rows of a Span's tokens, float32 (width,); zeros for an empty Span."""
     return _mean(span.doc.tensor[span.start : span.end])
 
 
 def token_vector(token: Token) -> Array:
-    """RETURNS (float32, (width,)): Its row."""
+    """Return the row of a Token, float32 (width,)."""
     row: Array = token.doc.tensor[token.i]
     return row
 
 
 def vector_norm(obj: Doc | Token) -> float:
-    """RETURNS (float): Euclidean length of its vector."""
+    """Return the Euclidean length of the vector of a Doc or Token."""
     return _norm(obj.vector)
 
 
 def has_vector(obj: Doc | Span | Token) -> bool:
-    """RETURNS (bool): Whether its Doc has a tensor."""
+    """Return whether the Doc of an object has a tensor."""
     return bool(obj.doc.tensor.size)
 
 
 def similarity(obj: Doc | Span | Token, other: Any) -> float:
-    """Cosine of the angle between two vectors.
+    """Compute the cosine of the angle between two vectors.
 
-    Tokens of the same form are compared by their vectors too: in different sentences they differ.
+    Tokens of the same form are compared by their vectors too, which differ between sentences.
 
-    obj (Doc, Span, Token): One.
-    other (Doc, Span, Token, Lexeme): The other.
-    RETURNS (float): From -1 to 1; 0 where one of the vectors is zero.
-    RAISES (ValueError): TB017 where the widths differ.
+    obj (Doc, Span, Token): The first object.
+    other (Doc, Span, Token, Lexeme): The second object.
+    RETURNS (float): From -1 to 1; 0 if one of the vectors is zero.
+    RAISES (ValueError): TB017 if the widths differ.
     """
     one, two = obj.vector, other.vector
     if one.shape != two.shape:

@@ -1,4 +1,4 @@
-"""Logistic function whose backward pass is that of cross-entropy, as thinc's Softmax has it."""
+"""A logistic function with the backward pass of cross-entropy, as in thinc's Softmax."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from thinc.types import Floats2d
 def CrossEntropyLogistic() -> Model[Floats2d, Floats2d]:
     """Build the layer.
 
-    The gradient that a text categorizer hands it is `scores - truths`, which is already the
-    gradient of the cross-entropy with respect to the input of the function. thinc's Logistic would
-    multiply it by the slope of the function once more, and learn least where it is most wrong.
+    A text categorizer passes in `scores - truths`, which is already the gradient of the
+    cross-entropy with respect to the input of the function. thinc's Logistic would multiply it by
+    the slope of the function again, and learn least where it is most wrong.
 
     RETURNS (Model): float32 (n, n_labels) -> float32 (n, n_labels), from 0 to 1.
     """
@@ -23,7 +23,12 @@ def CrossEntropyLogistic() -> Model[Floats2d, Floats2d]:
 def forward(
     model: Model[Floats2d, Floats2d], X: Floats2d, is_train: bool
 ) -> tuple[Floats2d, Callable[[Floats2d], Floats2d]]:
-    """Y = 1 / (1 + exp(-X))."""
+    """Compute 1 / (1 + exp(-X)).
+
+    X (float32, (n, n_labels)): The input.
+    RETURNS (float32, (n, n_labels)): Scores from 0 to 1, and a callback that returns their gradient
+        unchanged.
+    """
     return model.ops.sigmoid(X), _backprop
 
 

@@ -14,7 +14,8 @@ class SampledLayer(Model[Any, Any]):
 
     To find its dimensions, a head runs its layers over sample Docs while it is initialized. These
     Docs have no output of the transformer, so the layer returns zeros for them, and an error for
-    any other Doc without output. The sample ends with the first other Docs that the layer receives.
+    any other Doc without output. The sample ends when the pipeline is linked or trained, or
+    when the layer receives other Docs.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -45,6 +46,16 @@ class SampledLayer(Model[Any, Any]):
     def is_sample(self, doc: Doc) -> bool:
         """Return whether a Doc is one of the sample."""
         return any(doc is other for other in self._sample.docs)
+
+
+def end_samples(model: Model[Any, Any]) -> None:
+    """End the sample of every layer of a head; called when the head is initialized.
+
+    model (Model): The model of the head.
+    """
+    for node in model.walk():
+        if isinstance(node, SampledLayer):
+            node.end_sample()
 
 
 class _Sample:

@@ -1,4 +1,4 @@
-"""A linear layer as wide as its input, and a hyperbolic tangent: BERT's pooler, to be trained."""
+"""A linear layer with a hyperbolic tangent, like BERT's pooler but with random weights."""
 
 from __future__ import annotations
 
@@ -27,7 +27,12 @@ def TanhLinear() -> Model[Floats2d, Floats2d]:
 def forward(
     model: Model[Floats2d, Floats2d], X: Floats2d, is_train: bool
 ) -> tuple[Floats2d, Callable[[Floats2d], Floats2d]]:
-    """Y = tanh(X W^T + b)."""
+    """Compute tanh(X W^T + b).
+
+    X (float32, (n, width)): The input.
+    RETURNS (float32, (n, width)): The output, and a callback from its gradient to that of the
+        input.
+    """
     W: Any = model.get_param("W")
     b: Any = model.get_param("b")
     Y = model.ops.xp.tanh(model.ops.gemm(X, W, trans2=True) + b)
@@ -44,7 +49,7 @@ def forward(
 def init(
     model: Model[Floats2d, Floats2d], X: Floats2d | None = None, Y: Floats2d | None = None
 ) -> None:
-    """Take the width from the input."""
+    """Set the width to that of the input, and draw the weights at random."""
     width = get_width(X) if X is not None else model.get_dim("nI")
     model.set_dim("nI", width)
     model.set_dim("nO", width)

@@ -1,4 +1,5 @@
-"""Architectures of trf_textcat: a vector per sentence, their mean per Doc, a score per label."""
+"""Architectures of trf_textcat: a vector for each sentence, their mean, and a score for each
+label."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ def TextCatClassVector(
 ) -> Model[InT, Floats2d]:
     """Score the last hidden state of the class token, such as BERT's `[CLS]`.
 
-    exclusive_classes (bool): Softmax if one label is right, else a logistic function per label.
+    exclusive_classes (bool): Softmax for one label per Doc, else a logistic function per label.
     nO (int): Number of labels; None to take it from the data.
     RETURNS (Model): Sequence of Doc -> float32 (n_docs, n_labels).
     """
@@ -40,9 +41,9 @@ def TextCatClassVector(
 def TextCatClassVectorTanh(
     *, exclusive_classes: bool = True, nO: int | None = None
 ) -> Model[InT, Floats2d]:
-    """Score the class token's vector after a new layer with a hyperbolic tangent.
+    """Score the class token's vector after an additional layer with a hyperbolic tangent.
 
-    exclusive_classes (bool): Softmax if one label is right, else a logistic function per label.
+    exclusive_classes (bool): Softmax for one label per Doc, else a logistic function per label.
     nO (int): Number of labels; None to take it from the data.
     RETURNS (Model): Sequence of Doc -> float32 (n_docs, n_labels).
     """
@@ -50,9 +51,9 @@ def TextCatClassVectorTanh(
 
 
 def TextCatPooler(*, exclusive_classes: bool = True, nO: int | None = None) -> Model[InT, Floats2d]:
-    """Score the pooler output, which is a pretrained layer over the class token.
+    """Score the pooler output, a pretrained layer over the class token.
 
-    exclusive_classes (bool): Softmax if one label is right, else a logistic function per label.
+    exclusive_classes (bool): Softmax for one label per Doc, else a logistic function per label.
     nO (int): Number of labels; None to take it from the data.
     RETURNS (Model): Sequence of Doc -> float32 (n_docs, n_labels).
     """
@@ -60,9 +61,9 @@ def TextCatPooler(*, exclusive_classes: bool = True, nO: int | None = None) -> M
 
 
 def TextCatMean(*, exclusive_classes: bool = True, nO: int | None = None) -> Model[InT, Floats2d]:
-    """Score the mean of the last hidden state. It works with every checkpoint.
+    """Score the mean of the last hidden state, which works with every checkpoint.
 
-    exclusive_classes (bool): Softmax if one label is right, else a logistic function per label.
+    exclusive_classes (bool): Softmax for one label per Doc, else a logistic function per label.
     nO (int): Number of labels; None to take it from the data.
     RETURNS (Model): Sequence of Doc -> float32 (n_docs, n_labels).
     """
@@ -75,7 +76,7 @@ def _textcat(
     exclusive_classes: bool,
     nO: int | None,
 ) -> Model[InT, Floats2d]:
-    # From random weights: from zeros, the first batch would send no gradient to the transformer.
+    # Random weights, because zeros would send no gradient to the transformer in the first batch.
     output: Model[Floats2d, Floats2d]
     if exclusive_classes:
         output = Softmax_v2(nO=nO, init_W=glorot_uniform_init)
