@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy
+from spacy.pipeline import Sentencizer
 
 # Encoders that have a class of their own.
 ENCODERS = {"t5": "T5EncoderModel"}
@@ -29,11 +30,13 @@ class Sentence(NamedTuple):
 def plain_sentences(doc: Any, tokenizer: Any, max_length: int | None = None) -> list[Sentence]:
     """Tokenize the text of each sentence as a user of transformers would.
 
-    What looks like a special token in the text is text.
+    A special token in the text is text. Docs without boundaries are split by spaCy's sentencizer.
     """
     if not len(doc):
         return []
-    sents = list(doc.sents) if doc.has_annotation("SENT_START") else [doc[:]]
+    if not doc.has_annotation("SENT_START"):
+        doc = Sentencizer()(doc.copy())
+    sents = list(doc.sents)
     found = []
     for sent in sents:
         start = sent.start_char

@@ -19,6 +19,8 @@ from torch import nn
 
 from ..modules import replace_modules, share_state
 
+# The types of numbers that oneDNN multiplies here. Users may convert a loaded model to others.
+SUPPORTED = (torch.float32, torch.bfloat16)
 # Number of rows that the weights are laid out for; oneDNN accepts any other number too.
 PACKED_ROWS = 256
 
@@ -37,7 +39,8 @@ class OneDnnLinear(nn.Linear):
         input (Tensor, (..., in_features)): The input.
         RETURNS (Tensor, (..., out_features)): The output.
         """
-        if torch.is_autocast_enabled("cpu") or input.dtype != self.weight.dtype:
+        dtype = self.weight.dtype
+        if torch.is_autocast_enabled("cpu") or input.dtype != dtype or dtype not in SUPPORTED:
             return super().forward(input)
         if torch.is_grad_enabled() and (input.requires_grad or self.weight.requires_grad):
             return _differentiable_product(input, self.weight, self.bias)
