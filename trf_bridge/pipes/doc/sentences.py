@@ -10,12 +10,15 @@ miscellaneous functions:
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy
 from spacy.pipeline import Sentencizer
 from spacy.tokens import Doc, Span
 
+from ... import errors
 from ...settings import SpansFunction, check_whole_number
 from ...types import Array
 
@@ -58,6 +61,24 @@ def has_default_rules(component: object) -> bool:
     """Return whether a component is spaCy's sentencizer with its default rules."""
     punct_chars = getattr(component, "punct_chars", None)
     return type(component) is Sentencizer and punct_chars == RULES.punct_chars
+
+
+def find_bounds(docs: Sequence[Doc], sentences: str | SpansFunction, name: str) -> list[Array]:
+    """Find the tokens of each input of Docs.
+
+    docs (sequence of Doc, (n_docs,)): The Docs.
+    sentences (str, callable): "sents", "doc", or a function of Docs that returns the Spans of each.
+        A function receives copies with boundaries of Docs that have none.
+    name (str): Name of the component, for errors.
+    RETURNS (list of int64, each (n_inputs, 2)): First and last token (exclusive) of each input.
+    RAISES (ValueError, TypeError): TB035, TB036 for what a function returned.
+    WARNS: TB105, once, if a function left out tokens.
+    """
+    if sentences == "sents":
+        return [sentence_bounds(doc) for doc in docs]
+    function = whole_docs if isinstance(sentences, str) else sentences
+    split_docs = [with_boundaries(doc) for doc in docs]
+    return _bounds_of_spans(function(split_docs), split_docs, name)
 
 
 def sentences_of(docs: Sequence[Doc]) -> list[list[Span]]:
@@ -133,3 +154,53 @@ def make_packed_sentences(*, max_tokens: int = 128) -> SpansFunction:
     RAISES (ValueError, TypeError): TB009.
     """
     return PackedSentences(max_tokens)
+
+
+def _bounds_of_spans(returned: Any, docs: Sequence[Doc], name: str) -> list[Array]:
+    """Check what a function returned, and convert it to the tokens of each input."""
+    spans = _check_spans(returned, docs, name)
+    bounds = [
+        numpy.asarray([(span.start, span.end) for span in of_doc], dtype="int64").reshape(-1, 2)
+        for of_doc in spans
+    ]
+    n_left_out = [_check_order(doc, of_doc, name) for doc, of_doc in zip(docs, bounds, strict=True)]
+    if any(n_left_out):
+        n_docs = sum(n > 0 for n in n_left_out)
+        message = errors.TB105.format(n_tokens=sum(n_left_out), n_docs=n_docs, name=name)
+        warnings.warn(message, stacklevel=5)
+    return bounds
+
+
+def _check_spans(returned: Any, docs: Sequence[Doc], name: str) -> list[list[Span]]:
+    """Convert what a function returned to lists, without empty Spans."""
+    message = errors.TB035
+    try:
+        spans = [list(of_doc) for of_doc in returned]
+    except TypeError as error:
+        got = type(returned).__name__
+        raise TypeError(message.format(name=name, n_docs=len(docs), got=got)) from error
+    if len(spans) != len(docs):
+        got = f"{len(spans)} lists"
+        raise ValueError(message.format(name=name, n_docs=len(docs), got=got))
+    for doc, of_doc in zip(docs, spans, strict=True):
+        for span in of_doc:
+            if not isinstance(span, Span):
+                got = f"a {type(span).__name__} in a list"
+                raise TypeError(message.format(name=name, n_docs=len(docs), got=got))
+            if span.doc is not doc:
+                got = "a Span of another Doc"
+                raise ValueError(message.format(name=name, n_docs=len(docs), got=got))
+    return [[span for span in of_doc if len(span)] for of_doc in spans]
+
+
+def _check_order(doc: Doc, bounds: Array, name: str) -> int:
+    """Check the order of the inputs of a Doc, and count the tokens outside of them."""
+    inside = numpy.zeros(len(doc), dtype="bool")
+    previous = (0, 0)
+    for start, end in bounds.tolist():
+        if start < previous[1]:
+            one, two = (f"{a} to {b - 1}" for a, b in (previous, (start, end)))
+            raise ValueError(errors.TB036.format(name=name, one=one, two=two))
+        previous = (start, end)
+        inside[start:end] = True
+    return sum(not doc[i].is_space for i in numpy.flatnonzero(~inside).tolist())
