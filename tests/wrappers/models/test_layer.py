@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy
 import oracles
 import pytest
+import torch
 from builders import build_wordpieces
 from thinc.api import Model, set_dropout_rate
 from tiny import HEADS, LAYERS, WIDTH
 
 from trf_bridge.types import Activations, Wordpieces
 from trf_bridge.wrappers.models.layer import TransformerModel, get_shim, get_traits
+from trf_bridge.wrappers.models.shim import TransformerShim
 
 TEXTS = [
     ["My name is Robert."],
@@ -46,8 +51,6 @@ def per_input(wordpieces):
 
 def plain_activations(plain, wordpieces, **flags) -> Activations:
     """Run a plain model over each input alone, and concatenate the outputs."""
-    import torch
-
     with torch.no_grad():
         runs = [oracles.run_plain(plain, *given, **flags) for given in per_input(wordpieces)]
     states = [[s[0].numpy() for s in run.get("hidden_states") or []] for run in runs]
@@ -174,8 +177,6 @@ def random_gradients(outputs, fields):
 
 
 def plain_gradients(family, folder, docs, d_outputs):
-    import torch
-
     plain = oracles.load_plain.__wrapped__(family, folder).train()
     for wordpieces, d_output in zip(docs, d_outputs, strict=True):
         ends = numpy.cumsum(wordpieces.lengths).tolist()
@@ -324,6 +325,56 @@ def test_wordpiece_outside_of_the_embedding_table_is_refused(checkpoint):
         make_model(checkpoint("bert")).predict([wordpieces])
 
 
+def test_engine_of_a_layer_without_weights_is_refused(checkpoint):
+    shim = get_shim(TransformerModel(str(checkpoint("bert"))))
+    with pytest.raises(ValueError, match=r"^\[TB010\] "):
+        _ = shim.engine
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("how", ["copy", "deepcopy", "pickle", "bytes"])
+def test_copies_run_their_own_model(checkpoint, how, precision):
+    """Changes of the copy leave the original unchanged."""
+    tokenizer = oracles.load_plain_tokenizer(checkpoint("bert"))
+    docs = [make_wordpieces(texts, tokenizer) for texts in TEXTS]
+    model = make_model(checkpoint("bert"), precision=precision, layer_lr_decay=0.5, freeze=1)
+    expected = model.predict(docs)
+    shim = get_shim(model)
+    shim.set_dropout(0.3)
+    if how == "bytes":
+        copied = TransformerShim(shim.settings).from_bytes(shim.to_bytes())
+    else:
+        copies = {
+            "copy": lambda s: s.copy(),
+            "deepcopy": copy.deepcopy,
+            "pickle": lambda s: pickle.loads(pickle.dumps(s)),
+        }
+        copied = copies[how](shim)
+    assert copied._model is not shim._model
+    assert (copied.id == shim.id) == (how in ("deepcopy", "pickle"))
+    assert copied._lr_scales == shim._lr_scales != {}
+    trained = [[w.requires_grad for w in each._model.parameters()] for each in (shim, copied)]
+    assert trained[0] == trained[1]
+    assert False in trained[0]
+    assert copied.engine.name == shim.engine.name
+    with torch.no_grad():
+        for weights in copied._model.parameters():
+            weights.zero_()
+    other = TransformerModel(precision=precision)
+    other._shims = [copied]
+    for one, two, zeros in zip(model.predict(docs), expected, other.predict(docs), strict=True):
+        assert numpy.array_equal(one.last_hidden_state, two.last_hidden_state)
+        assert not zeros.last_hidden_state.any()
+
+
+def test_engine_follows_the_model_to_another_device(checkpoint):
+    """`Model.to_gpu` of thinc moves the weights of a shim."""
+    shim = get_shim(make_model(checkpoint("bert")))
+    assert shim.engine._device.type == "cpu"
+    shim._model.to("meta")
+    assert shim.engine._device.type == shim.device.type == "meta"
+
+
 @pytest.mark.parametrize(
     ("options", "error", "code"),
     [
@@ -371,8 +422,6 @@ def fnet(tmp_path):
 
 @pytest.mark.parametrize("words_per_batch", [0, 20, 3000])
 def test_model_that_does_not_ignore_padding_gets_none(fnet, words_per_batch):
-    import torch
-
     model = make_model(fnet, words_per_batch=words_per_batch)
     docs = [
         build_wordpieces(lengths, ids=numpy.arange(sum(lengths)) % 17 + 3)
