@@ -1,4 +1,4 @@
-"""Settings of Sphinx: `make docs`. Nothing is asked of a network, and a warning stops the build."""
+"""Configure Sphinx for `make docs`. The build needs no network, and warnings stop it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ extensions = ["myst_parser"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 nitpicky = True
-smartquotes = False  # messages and settings are there to be copied
+smartquotes = False  # messages and settings are copied from the pages
 
 html_theme = "furo"
 html_title = f"trf_bridge {version}"
@@ -33,9 +33,9 @@ html_copy_source = False
 
 
 def setup(app: Any) -> None:
-    """Fill in what is generated before a page is parsed."""
-    app.connect("source-read", _read)
+    """Fill in the generated parts before a page is parsed."""
+    app.connect("source-read", _fill_in)
 
 
-def _read(app: Any, name: str, source: list[str]) -> None:
+def _fill_in(app: Any, name: str, source: list[str]) -> None:
     source[0] = fill_in(source[0])

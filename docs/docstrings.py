@@ -1,4 +1,4 @@
-"""Reads the docstrings of this project: what a function does, its arguments, what it raises."""
+"""Parse docstrings: what a function does, its arguments, what it returns and raises."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-NOTES = ("RETURNS", "YIELDS", "RAISES", "WARNS")
+NOTES = ("RETURNS", "YIELDS", "RAISES", "WARNS", "SOURCE")
 ENTRY = re.compile(r"(?P<names>\*{0,2}\w+(?:, \w+)*)(?: \((?P<type>.*?)\))?: (?P<text>.+)")
 
 
 @dataclass(frozen=True)
 class Argument:
-    """Type and meaning of an argument, or of a field of a record."""
+    """The type and the description of an argument, or of a field of a record."""
 
     type: str
     text: str
@@ -24,9 +24,9 @@ class Argument:
 class Docstring:
     """The parts of a docstring.
 
-    paragraphs: What stands before the arguments.
-    arguments: Name -> what it is.
-    notes: "RETURNS" and so on -> (type, text).
+    paragraphs: The text before the arguments.
+    arguments: Description by name.
+    notes: Description by "RETURNS", "RAISES" and so on.
     """
 
     paragraphs: list[str] = field(default_factory=list)
@@ -34,27 +34,28 @@ class Docstring:
     notes: dict[str, Argument] = field(default_factory=dict)
 
 
-def read_docstring(described: Callable[..., Any]) -> Docstring:
-    """Read the docstring of a function or a class.
+def read_docstring(described: Callable[..., Any] | property) -> Docstring:
+    """Parse the docstring of a function, a class or a property.
 
-    described (callable): The function or class.
-    RETURNS (Docstring): Its parts.
+    described (callable, property): The object with the docstring.
+    RETURNS (Docstring): The parts of the docstring.
     """
-    found = Docstring()
+    parsed = Docstring()
     for paragraph in re.split(r"\n\s*\n", inspect.getdoc(described) or ""):
-        matches = [match for entry in _entries(paragraph) if (match := ENTRY.fullmatch(entry))]
-        if len(matches) < len(_entries(paragraph)):
-            found.paragraphs.append(" ".join(paragraph.split()))
+        entries = _entries(paragraph)
+        matches = [match for entry in entries if (match := ENTRY.fullmatch(entry))]
+        if len(matches) < len(entries):
+            parsed.paragraphs.append(" ".join(paragraph.split()))
             continue
         for match in matches:
-            kind = found.notes if match["names"] in NOTES else found.arguments
+            target = parsed.notes if match["names"] in NOTES else parsed.arguments
             for name in match["names"].split(", "):
-                kind[name.lstrip("*")] = Argument(match["type"] or "", match["text"])
-    return found
+                target[name.lstrip("*")] = Argument(match["type"] or "", match["text"])
+    return parsed
 
 
 def _entries(paragraph: str) -> list[str]:
-    """The lines of a paragraph; an indented line goes on with the one before."""
+    """Split a paragraph into lines; indented lines continue the line before."""
     entries: list[str] = []
     for line in paragraph.splitlines():
         if line.startswith(" ") and entries:

@@ -1,9 +1,11 @@
-"""Every Python block of the pages runs; what is generated says what the code says."""
+"""The Python blocks of the pages run, and the generated parts match the code."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
+import io
 import json
 import re
 import shutil
@@ -27,6 +29,7 @@ from thinc.api import Config
 
 import trf_bridge
 from trf_bridge import errors
+from trf_bridge.settings import TransformerSettings, WordpiecerSettings, descriptions_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -34,17 +37,17 @@ PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md"
 PAGES += sorted(DOCS.glob("*.md"))
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 
-# What the blocks find in their working directory, in the place of a package or a name on the hub.
+# Small checkpoints that replace a package or a name on the hub, in the working directory.
 PIPELINES = {"en_trf_bert": "bert"}
 CHECKPOINTS = {"distilbert/distilbert-base-uncased": "bert"}
 # A pipeline of spacy-transformers, which can't be installed together with this package.
-OLD = "my_old_pipeline"
+OLD_PIPELINE = "my_old_pipeline"
 LISTENER = "trf_bridge.Tok2VecListener.v1"
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block of a page: its language, its text, the line on which the text begins."""
+    """A fenced block of a page: its language, its text, and the line before the text."""
 
     language: str
     text: str
@@ -62,7 +65,7 @@ def python_blocks(page: Path) -> list[Block]:
 
 
 @pytest.fixture(autouse=True)
-def modules_of_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+def modules_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in (DOCS, ROOT / "examples"):
         monkeypatch.syspath_prepend(folder)
 
@@ -74,25 +77,27 @@ def working_directory(
     pipeline: Callable[..., Language],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
-    """A folder in which the names that the blocks load are those of small checkpoints."""
+    """Create a folder with small checkpoints under the names that the blocks load."""
     for name, family in PIPELINES.items():
         pipeline(family).to_disk(tmp_path / name)
     for name, family in CHECKPOINTS.items():
         shutil.copytree(checkpoint(family), tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    # `make demo` installs a package of this name, which spaCy would prefer to the folder.
+    # spaCy would prefer the package that `make demo` installs to the folder.
     monkeypatch.setattr(spacy.util, "is_package", lambda name: False)
     load = spacy.load
-    old = old_pipeline(checkpoint("bert"))
+    old = make_old_pipeline(checkpoint("bert"))
     monkeypatch.setattr(
-        spacy, "load", lambda name, **options: old if name == OLD else load(name, **options)
+        spacy,
+        "load",
+        lambda name, **options: old if name == OLD_PIPELINE else load(name, **options),
     )
     return tmp_path
 
 
-def old_pipeline(checkpoint: Path) -> Any:
-    """What stands for a pipeline of spacy-transformers 1.4: the model and the tokenizer of
-    transformers, where that has them."""
+def make_old_pipeline(checkpoint: Path) -> Any:
+    """Imitate a pipeline of spacy-transformers 1.4: an object with the model and the tokenizer in
+    the same attributes."""
     from transformers import AutoModel, AutoTokenizer
 
     model = types.SimpleNamespace(
@@ -106,14 +111,14 @@ def old_pipeline(checkpoint: Path) -> Any:
 
 @pytest.fixture
 def cpu() -> Iterator[None]:
-    """A block may ask for the GPU; what comes after is on the CPU again."""
+    """Return to the CPU after blocks that prefer a GPU."""
     yield
     spacy.require_cpu()
 
 
 @pytest.fixture
 def namespace() -> Iterator[dict[str, Any]]:
-    """Globals of a page, of a module that can be found: pickle and typing look there."""
+    """Return the globals of a page, in a module that pickle and typing can find."""
     module = types.ModuleType("page")
     sys.modules[module.__name__] = module
     yield vars(module)
@@ -129,7 +134,7 @@ def test_python_blocks_run(
     page: Path, working_directory: Path, namespace: dict[str, Any], cpu: None
 ) -> None:
     for block in python_blocks(page):
-        # Empty lines above, so that a traceback shows the line of the page.
+        # With empty lines above, tracebacks show the line of the page.
         code = compile("\n" * block.line + block.text, str(page), "exec")
         exec(code, namespace)
 
@@ -137,16 +142,28 @@ def test_python_blocks_run(
 def test_pages_have_blocks_to_run() -> None:
     blocks = [block for page in WITH_PYTHON for block in python_blocks(page)]
     assert len(blocks) > 25
-    # Code in a block without a language would not be run.
+    # Code in a block without a language would not run.
     others = [block for page in PAGES for block in blocks_of(page) if block.language != "python"]
     assert not [block for block in others if re.search(r"^(import|from) \w+", block.text, re.M)]
     assert {block.language for block in others} <= {
-        *["bash", "console", "ini", "text", "{include} ../CHANGELOG.md"],
+        *["bash", "console", "ini", "text", "{include} ../CHANGELOG.md", "{include} ../README.md"],
         *["{include} ../CONTRIBUTING.md", "{toctree}"],
     }
 
 
-def test_a_block_that_fails_shows_its_line(tmp_path: Path) -> None:
+def test_output_of_the_first_screen() -> None:
+    """The README shows what the pipeline of `make demo` prints."""
+    if not spacy.util.is_package("en_trf_bert"):
+        pytest.skip("the pipeline en_trf_bert is not installed; `make demo` installs it")
+    code, output = blocks_of(ROOT / "README.md")[1:3]
+    assert (code.language, output.language) == ("python", "text")
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code.text, {})
+    assert printed.getvalue() == output.text
+
+
+def test_a_failing_block_shows_its_line(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# Title\n\n```python\nx = 1\nraise KeyError(x)\n```\n")
     (block,) = python_blocks(page)
@@ -156,7 +173,7 @@ def test_a_block_that_fails_shows_its_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
-def test_configs_name_what_there_is(page: Path) -> None:
+def test_configs_use_existing_names(page: Path) -> None:
     for block in blocks_of(page):
         if block.language != "ini":
             continue
@@ -165,7 +182,7 @@ def test_configs_name_what_there_is(page: Path) -> None:
 
 
 def read_config(text: str) -> Config:
-    """A part of a config, with the sections above those that it shows."""
+    """Read a part of a config, with the missing outer sections added."""
     sections = re.findall(r"^\[([\w.]+)\]$", text, re.M)
     parents = {".".join(s.split(".")[:i]) for s in sections for i in range(1, s.count(".") + 1)}
     above = "".join(f"[{section}]\n" for section in sorted(parents - set(sections)))
@@ -192,7 +209,7 @@ def named_functions(block: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
-def test_commands_name_what_there_is(page: Path) -> None:
+def test_commands_and_paths_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     text = page.read_text(encoding="utf8")
     for block in blocks_of(page):
@@ -206,14 +223,14 @@ def test_commands_name_what_there_is(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_link_targets_exist(page: Path) -> None:
     text = page.read_text(encoding="utf8")
     for target in re.findall(r"\]\(([^)#\s]+)", text):
         if not target.startswith("https://"):
             assert (page.parent / target).exists(), target
 
 
-# What is generated
+# Generated parts
 
 
 def generated(part: str) -> str:
@@ -228,7 +245,7 @@ def section(text: str, title: str) -> str:
 
 
 def rows_of(text: str) -> dict[str, list[str]]:
-    """First cell of each row of a table -> the others."""
+    """Return the cells of each row of a table, by the name in its first cell."""
     rows = re.findall(r"^\| `\*{0,2}(\w+)` \| (.*) \|$", text, re.M)
     return {name: rest.split(" | ") for name, rest in rows}
 
@@ -238,14 +255,14 @@ def ours(group: str) -> dict[str, Any]:
     return {entry.name: entry.load() for entry in found}
 
 
-def test_every_component_is_there_with_every_field() -> None:
+def test_components_are_described_with_every_field() -> None:
     text = generated("components")
     assert re.findall(r"^## (\w+)$", text, re.M) == list(ours("spacy_factories"))
     for name, make in ours("spacy_factories").items():
         defaults = Language.get_factory_meta(name).default_config
         rows = rows_of(section(text, name))
         assert list(rows) == list(defaults) == list(inspect.signature(make).parameters)[2:]
-        assert all(len(cells[-1]) > 20 for cells in rows.values())
+        assert all(len(cells[0] + cells[-1]) > 20 for cells in rows.values())
         (config,) = re.findall(r"```ini\n(.*?)```", section(text, name), re.S)
         assert read_config(config)["components"] == {name: {"factory": name, **defaults}}
 
@@ -258,60 +275,132 @@ def test_every_component_is_there_with_every_field() -> None:
         ("scorers", "spacy_scorers"),
     ],
 )
-def test_every_function_is_there_with_every_argument(part: str, group: str) -> None:
+def test_registered_functions_are_described_with_every_argument(part: str, group: str) -> None:
     text = generated(part)
     assert re.findall(r"^## ([\w.]+)$", text, re.M) == list(ours(group))
     for name, function in ours(group).items():
         rows = rows_of(section(text, name))
         parameters = inspect.signature(function).parameters
         assert list(rows) == list(parameters)
-        for argument, (default, _) in rows.items():
+        for argument, (_, default, description) in rows.items():
             assert json.loads(default.strip("`")) == parameters[argument].default
+            assert len(description) > 20
+        (config,) = re.findall(r"```ini\n(.*?)```", section(text, name), re.S)
+        block = Config().from_str(f"[block]\n{config}")["block"]
+        assert next(iter(block.values())) == name
+        assert list(block)[1:] == list(parameters)
 
 
-def test_every_public_name_is_there() -> None:
+def test_public_names_are_described() -> None:
     text = generated("public names")
     names = [name for name in trf_bridge.__all__ if callable(getattr(trf_bridge, name))]
-    assert re.findall(r"^## (\w+)$", text, re.M) == names
+    assert re.findall(r"^## ([\w.]+)$", text, re.M) == sorted([*names, "align.align"])
     fields = list(trf_bridge.Wordpieces.__dataclass_fields__)
     assert list(rows_of(section(text, "Wordpieces"))) == fields
 
 
-def test_settings_of_from_pretrained_are_named() -> None:
-    """Its docstring lists them, and the page shows the docstring."""
-    known = importlib.import_module("trf_bridge.pipes.pretrained").WORDPIECER
-    model = list(inspect.signature(trf_bridge.TransformerModel).parameters)[1:]
-    described = rows_of(section(generated("public names"), "from_pretrained"))["settings"][-1]
-    for name in [*known, *model]:
-        assert re.search(rf"\b{name}\b", described.replace("\\", "")), name
+def test_settings_are_described_in_the_place_of_keyword_arguments() -> None:
+    """The table of a function with `**settings` has the fields of the settings classes."""
+    rows = rows_of(section(generated("public names"), "from_pretrained"))
+    fields = {
+        **descriptions_of(WordpiecerSettings),
+        **descriptions_of(TransformerSettings),
+    }
+    del fields["trf_name"]  # the argument name_or_path
+    assert list(rows) == ["name_or_path", "lang", *fields]
+    assert rows["stride"] == ["int, default `128`", fields["stride"]]
+    assert rows["precision"][0] == 'str, default `"fp32"`'
+    rows = rows_of(section(generated("components"), "trf_wordpiecer"))
+    assert rows["stride"] == ["int", "`128`", fields["stride"]]
+    assert rows["separator"][:2] == ["str", "`null`"]
+    assert rows["sentences"][:2] == ["str, callable", '`"sents"`']
 
 
-def test_every_code_is_there_with_its_message() -> None:
+def test_signatures() -> None:
+    text = generated("public names")
+    code = "\n\n```python\ntrf_bridge.{}\n```\n\n"
+    call = 'from_pretrained(name_or_path, lang="en", **settings) -> Language'
+    assert text.count(code.format(call)) == 1
+    assert code.format("install_extensions()") in text
+    assert code.format("align.align(texts, token_spans, wordpieces) -> Alignment") in text
+    assert '    *,\n    style="alignment",\n' in section(text, "render")
+    assert ") -> Model\n```" in section(text, "TransformerModel")
+    assert "\n### Activations.copy\n" in text
+
+
+def test_public_members_of_components_are_described() -> None:
+    text = section(generated("components"), "trf_tok2vec")
+    assert "### TrfTok2Vec.settle\n\n```python\nTrfTok2Vec.settle()\n```\n" in text
+    assert "### TrfTok2Vec.engine\n" in text
+
+
+def test_docstrings_are_parsed() -> None:
+    def function() -> None:
+        """Do something.
+
+        It needs a second
+        line: this one.
+
+        one, two (int, (n, 2)): Two arguments, whose description
+            continues.
+        **settings: Fields of `WordpiecerSettings`.
+        RETURNS (list of int, (n,)): The result.
+        RAISES (ValueError): TB001.
+        SOURCE: A paper.
+        """
+
+    parsed = importlib.import_module("docstrings").read_docstring(function)
+    assert parsed.paragraphs == ["Do something.", "It needs a second line: this one."]
+    assert list(parsed.arguments) == ["one", "two", "settings"]
+    assert parsed.arguments["one"] == parsed.arguments["two"]
+    assert parsed.arguments["two"].type == "int, (n, 2)"
+    assert parsed.arguments["two"].text == "Two arguments, whose description continues."
+    assert list(parsed.notes) == ["RETURNS", "RAISES", "SOURCE"]
+    assert parsed.notes["RETURNS"].type == "list of int, (n,)"
+
+
+@pytest.mark.parametrize(
+    ("text", "markdown"),
+    [
+        ("Two *stars* and `*code*`.", "Two \\*stars\\* and `*code*`."),
+        ("Set max_length on trf_wordpiecer.", "Set `max_length` on `trf_wordpiecer`."),
+        ("doc._.trf_outputs, freeze = 0.", "`doc._.trf_outputs`, `freeze = 0`."),
+        ("float32 (n_wp, width)", "float32 (n\\_wp, width)"),
+        ('the "most_context"', 'the "most\\_context"'),
+    ],
+)
+def test_names_in_prose_are_code(text: str, markdown: str) -> None:
+    assert importlib.import_module("markup").as_prose(text) == markdown
+
+
+def test_errors_are_listed_with_their_messages() -> None:
     text = generated("errors")
     codes = sorted(name for name in vars(errors) if re.fullmatch(r"TB\d{3}", name))
     assert re.findall(r"^### (TB\d{3})$", text, re.M) == codes
-    plain = re.sub(r"(?<!\\)\*(\w+(?:\\_\w+)*)(?<!\\)\*", r"{\1}", text).replace("\\", "")
+    plain = re.sub(r"(?<!\\)\*(\w+(?:\\_\w+)*)(?<!\\)\*", r"{\1}", text)
+    plain = plain.replace("\\", "").replace("`", "") + "\n"
     for code in codes:
-        assert f"### {code}\n\n{getattr(errors, code).removeprefix(f'[{code}] ')}\n" in plain + "\n"
+        message = re.sub(r"\{(\w+):[^}]*\}", r"{\1}", getattr(errors, code))
+        assert f"### {code}\n\n{message.removeprefix(f'[{code}] ')}\n" in plain
     assert text.index("## Errors") < text.index("## Warnings") < text.index("### TB101")
 
 
-def test_what_a_checkpoint_of_an_old_pipeline_computes(
+def test_checkpoint_of_an_old_pipeline_computes_the_same(
     working_directory: Path, namespace: dict[str, Any], pipeline: Callable[..., Language]
 ) -> None:
-    """The blocks of the page carry the weights over."""
+    """The blocks of the page move the weights."""
     for block in python_blocks(DOCS / "from_spacy_transformers.md"):
         exec(block.text, namespace)
     text = "Anna saw Berlin."
     numpy.testing.assert_array_equal(namespace["nlp"](text).tensor, pipeline("bert")(text).tensor)
 
 
-def test_every_recipe_is_there() -> None:
+def test_recipes_are_listed() -> None:
     recipes = sorted(path.stem for path in (ROOT / "packaging" / "recipes").glob("*.cfg"))
     assert list(rows_of(generated("recipes"))) == recipes
 
 
-def test_every_result_is_there() -> None:
+def test_results_are_shown() -> None:
     text = generated("measurements")
     for path in (ROOT / "benchmarks" / "results").iterdir():
         assert f"## {path.stem}.py\n" in text
@@ -319,14 +408,14 @@ def test_every_result_is_there() -> None:
             assert path.read_text(encoding="utf8").strip() in text
 
 
-def test_results_without_a_table_are_made_one() -> None:
+def test_results_without_a_table_are_formatted_as_one() -> None:
     numbers = importlib.import_module("reference")._numbers
     assert "| speed | 4,829 |" in numbers({"speed": 4829.008, "versions": {"torch": "2"}})
     assert "| apart | 1.544e-07 |" in numbers({"apart": 1.5441e-07})
-    assert numbers([{"a": 1, "b": 0.5}]) == "| a | b |\n|---|---|\n| 1 | 0.5 |"
+    assert numbers([{"a": 1, "b": 0.5}]) == "| a | b |\n| --- | --- |\n| 1 | 0.5 |"
 
 
-def test_what_is_generated_stands_below_the_heading_there() -> None:
+def test_generated_headings_are_below_the_heading_of_the_page() -> None:
     fill_in = importlib.import_module("reference").fill_in
     text = fill_in(
         "# Title\n\n## Part\n\n```bash\n# no heading\n```\n\n<!-- generated: scorers -->\n"
@@ -336,24 +425,24 @@ def test_what_is_generated_stands_below_the_heading_there() -> None:
         fill_in("<!-- generated: no such part -->")
 
 
-def test_pages_ask_for_all_that_is_generated() -> None:
-    asked = {
+def test_pages_contain_all_generated_parts() -> None:
+    parts = {
         part
         for page in PAGES
         for part in re.findall(r"<!-- generated: ([a-z ]+) -->", page.read_text(encoding="utf8"))
     }
-    assert asked == set(importlib.import_module("reference").GENERATED)
+    assert parts == set(importlib.import_module("reference").GENERATED)
 
 
-def test_attributes_are_those_that_are_installed() -> None:
+def test_attributes_match_the_installed_ones() -> None:
     trf_bridge.install_extensions()
     text = (DOCS / "attributes.md").read_text(encoding="utf8")
     installed = {name for name in Underscore.doc_extensions if name.startswith("trf_")}
     assert set(re.findall(r"`doc\._\.(trf_\w+)`", text)) == installed
 
 
-def test_names_in_the_table_of_the_peer_are_there() -> None:
-    """The second column of the page on spacy-transformers, against the code."""
+def test_names_in_the_table_of_the_peer_exist() -> None:
+    """The names in the second column of the page on spacy-transformers exist in the code."""
     trf_bridge.install_extensions()
     page = (DOCS / "from_spacy_transformers.md").read_text(encoding="utf8")
     rows = re.findall(r"^\| (?!spacy-transformers|---).*? \| (.*?) \| .*\|$", page, re.M)
@@ -375,7 +464,7 @@ def test_names_in_the_table_of_the_peer_are_there() -> None:
             assert name.partition(" = ")[0] in known, name
 
 
-def test_plans_are_those_of_the_command() -> None:
+def test_plans_match_the_command() -> None:
     from trf_bridge.cli.training_config import PLANS
 
     text = (DOCS / "training.md").read_text(encoding="utf8")
@@ -438,14 +527,14 @@ def test_commands_of_the_package_are_described() -> None:
     assert re.findall(r"^## (\w+)$", text, re.M) == names
     for name in names:
         for parameter in group.get_command(None, name).params:
-            shown = parameter.metavar or parameter.opts[-1]
+            shown = (parameter.metavar or parameter.opts[-1]).replace("|", "\\|")
             assert getattr(parameter, "hidden", False) or shown in section(text, name)
 
 
-# The picture
+# Pictures
 
 
-def test_picture_is_what_is_computed() -> None:
+def test_picture_is_up_to_date() -> None:
     drawing = importlib.import_module("draw_alignment")
     assert drawing.PICTURE.read_text(encoding="utf8") == drawing.draw(drawing.compute())
 
@@ -478,7 +567,7 @@ def test_picture_shows_the_wordpieces_of_an_uncased_bert(tmp_path: Path) -> None
     assert [token.text for token in spacy.blank("en")(drawing.TEXT)] == drawing.TOKENS
 
 
-def test_picture_has_the_weights_of_the_text() -> None:
+def test_picture_shows_the_weights() -> None:
     drawing = importlib.import_module("draw_alignment")
     alignment = drawing.compute()
     assert alignment.tolist() == [[0, 1, 7], [0, 2, 7], [0, 2, 3, 4, 7], [0, 5, 7], [0, 6, 7]]
