@@ -57,7 +57,7 @@ def clocked(nlp: Any) -> Iterator[Clocks]:
     nlp (Language): A pipeline of `trf_bridge.from_pretrained`.
     YIELDS (Clocks): The clocks.
     """
-    from trf_bridge.pipes import tok2vec
+    from trf_bridge.pipes import predictions
 
     pipes = dict(nlp.pipeline)
     wordpiecer, transformer = pipes["trf_wordpiecer"], pipes["trf_tok2vec"]
@@ -70,8 +70,8 @@ def clocked(nlp: Any) -> Iterator[Clocks]:
             (wordpiecer, "set_annotations", ATTRIBUTES),
             (layer, "_func", BATCHES),
             (transformer.engine, "_run", MODEL),
-            (tok2vec, "align", ALIGNMENT),
-            (tok2vec, "apply_alignment", ALIGNMENT),
+            (predictions, "align", ALIGNMENT),
+            (predictions, "apply_alignment", ALIGNMENT),
             (transformer, "set_annotations", ATTRIBUTES),
         ]:
             wrapped = clocks.wrap(stage, getattr(owner, name))

@@ -15,33 +15,23 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
 from .. import errors
-from ..align import Alignment, align, apply_alignment
 from ..settings import TransformerSettings, defaults_of
-from ..types import Activations, Array, Wordpieces
+from ..types import Activations, Wordpieces
 from ..wrappers.engine import Engine
 from ..wrappers.files import FORMAT, check_format, read_json
 from ..wrappers.models.generations import check_origin, describe_origin
 from ..wrappers.models.layer import get_shim, get_traits, sync_dims
 from .doc.attributes import install_extensions
-from .doc.hooks import install_hooks
-from .doc.records import (
-    get_alignment,
-    get_outputs,
-    get_wordpieces,
-    set_alignment,
-    set_outputs,
-    token_spans,
-)
 from .heads.listener import Listener
 from .heads.pending import EarlyStep, PendingBatch, PendingSlot
 from .heads.upstream import Upstream
+from .predictions import Predictions, read_predictions, run_transformer, store_predictions
 from .standalone import replace_listener, replace_listener_cfg
 from .storage import replacing
 from .streams import MAX_TOKENS, annotate_stream
 from .wordpiecer import TrfWordpiecer
 
 TransformerLayer: TypeAlias = Model[Sequence[Wordpieces], list[Activations]]
-Predictions: TypeAlias = tuple[list[Activations], list[Array], list[Alignment], list[Array]]
 
 SETTINGS = "tok2vec.json"
 
@@ -180,9 +170,9 @@ class TrfTok2Vec(Upstream, TrainablePipe):
         if docs and pending is not None and pending.holds(docs):
             # An annotating component predicts the Docs that it was just updated on, and they have
             # its output already.
-            return _read_predictions(docs)
+            return read_predictions(docs)
         self.settle()
-        return self._run(docs, is_train=False)[0]
+        return run_transformer(self._layer, docs, self.name, is_train=False)[0]
 
     def set_annotations(self, docs: Iterable[Doc], predictions: Predictions) -> None:
         """Store `doc.tensor`, the extension attributes and the hooks.
@@ -190,11 +180,7 @@ class TrfTok2Vec(Upstream, TrainablePipe):
         docs (iterable of Doc): The Docs; changed.
         predictions: What `predict` returned for them.
         """
-        for doc, activations, tensor, alignment, spans in zip(docs, *predictions, strict=True):
-            doc.tensor = tensor
-            set_outputs(doc, activations)
-            set_alignment(doc, alignment, spans)
-            install_hooks(doc)
+        store_predictions(docs, predictions)
 
     def update(
         self,
@@ -227,7 +213,7 @@ class TrfTok2Vec(Upstream, TrainablePipe):
         docs = [example.predicted for example in examples]
         trainable = get_shim(self._layer).trainable
         set_dropout_rate(self._layer, drop)
-        predictions, backprop = self._run(docs, is_train=trainable)
+        predictions, backprop = run_transformer(self._layer, docs, self.name, is_train=trainable)
         self.set_annotations(docs, predictions)
         if trainable:
             self._slot.batch = PendingBatch(docs, backprop, self.name)
@@ -343,30 +329,6 @@ class TrfTok2Vec(Upstream, TrainablePipe):
             self.sync_listeners()
         return self
 
-    def _run(
-        self, docs: Sequence[Doc], *, is_train: bool
-    ) -> tuple[Predictions, Callable[[Sequence[Activations]], Any]]:
-        """Run the transformer and align its output; also return the way back through the model."""
-        wordpieces = self._wordpieces(docs)
-        activations, backprop = self._layer(wordpieces, is_train=is_train)
-        spans = [token_spans(doc) for doc in docs]
-        alignment = align([doc.text for doc in docs], spans, wordpieces)
-        hidden = [a.last_hidden_state for a in activations]
-        tensors, _ = apply_alignment(self._layer.ops, alignment, hidden)
-        if len(docs) > 1:
-            activations = [activation.copy() for activation in activations]
-        return (activations, tensors, alignment.split(), spans), backprop
-
-    def _wordpieces(self, docs: Sequence[Doc]) -> list[Wordpieces]:
-        wordpieces = []
-        for doc in docs:
-            pieces = get_wordpieces(doc)
-            if pieces is None:
-                message = errors.TB011.format(component=f"'{self.name}'", n_tokens=len(doc))
-                raise ValueError(message)
-            wordpieces.append(pieces)
-        return wordpieces
-
     def _check_vocabulary(self, n_vocab: int, tokenizer_name: str) -> None:
         n_rows = get_traits(self.model).n_rows
         if n_vocab > n_rows:
@@ -377,10 +339,3 @@ class TrfTok2Vec(Upstream, TrainablePipe):
                 n_rows=n_rows,
             )
             raise ValueError(message)
-
-
-def _read_predictions(docs: Sequence[Doc]) -> Predictions:
-    """Return the predictions that are stored on Docs."""
-    outputs = [get_outputs(doc) or Activations(None) for doc in docs]
-    alignments = [alignment for doc in docs if (alignment := get_alignment(doc)) is not None]
-    return outputs, [doc.tensor for doc in docs], alignments, [token_spans(doc) for doc in docs]
