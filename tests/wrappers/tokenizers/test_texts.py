@@ -100,7 +100,7 @@ def test_retokenized_docs(load, kind, when, data):
     doc = NLP.make_doc(data.draw(texts()))
     merges, splits = data.draw(retokenizations(doc))
     text = doc.text
-    wordpiecer = make_wordpiecer(load(kind))
+    wordpiecer = make_wordpiecer(load(kind), sentences="doc")
     if when == "after":
         wordpiecer(doc)
         check(doc, load(kind))
@@ -141,7 +141,7 @@ def test_literal_special_tokens_are_text(load, kind, split_special_tokens):
     tokenizer = load(kind)
     text = literal_text(tokenizer)
     options = {"split_special_tokens": split_special_tokens}
-    doc = make_wordpiecer(tokenizer, **options)(NLP.make_doc(text))
+    doc = make_wordpiecer(tokenizer, sentences="doc", **options)(NLP.make_doc(text))
     plain = tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True, **options)
     assert doc._.trf_word_pieces.tolist() == plain["input_ids"]
     assert doc._.trf_offsets.tolist() == [list(span) for span in plain["offset_mapping"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 
 import numpy
 import oracles
@@ -13,7 +14,11 @@ from hypothesis import strategies as st
 from strategies import texts
 from tiny import MAX_LENGTH
 
-from trf_bridge.wrappers.tokenizers.tokenizer import WordpieceTokenizer, validate_overflow
+from trf_bridge.types import Wordpieces
+from trf_bridge.wrappers.configs import load_config
+from trf_bridge.wrappers.configs import max_length as find_max_length
+from trf_bridge.wrappers.tokenizers.loading import load_tokenizer
+from trf_bridge.wrappers.tokenizers.tokenizer import WordpieceTokenizer
 
 
 @pytest.fixture
@@ -120,6 +125,89 @@ def test_threads_that_pad_and_cut_do_not_disturb_each_other(checkpoint):
 
 
 @pytest.mark.parametrize("overflow", ["", "cut", "Window", None])
-def test_unknown_overflow_is_refused(overflow):
+def test_unknown_overflow_is_refused(checkpoint, overflow):
+    plain = oracles.load_plain_tokenizer(checkpoint("bert"))
     with pytest.raises(ValueError, match=r"\[TB008\] Unknown overflow: .*'truncate', 'window'"):
-        validate_overflow(overflow)
+        make_tokenizer(plain, overflow=overflow)
+    with pytest.raises(ValueError, match=r"\[TB008\] Unknown window_rows: .*'mean'"):
+        make_tokenizer(plain, window_rows=overflow)
+
+
+# From a checkpoint
+
+
+def test_from_pretrained_has_the_models_maximum(family, checkpoint, plain):
+    tokenizer = WordpieceTokenizer.from_pretrained(checkpoint(family))
+    config = load_config(str(checkpoint(family)))
+    assert tokenizer.max_length == find_max_length(config, plain)
+    assert (tokenizer.overflow, tokenizer.stride, tokenizer.split_special_tokens) == (
+        *("truncate", 128),
+        False,
+    )
+    expected = make_tokenizer(plain, max_length=tokenizer.max_length)
+    texts = ["The tide. " * 30, "", "a [SEP] b"]
+    assert_same(tokenizer.encode(texts), expected.encode(texts))
+
+
+def test_from_pretrained_takes_all_options(checkpoint):
+    folder = str(checkpoint("bert"))
+    options = {
+        "overflow": "window",
+        "stride": 3,
+        "type_ids": False,
+        "split_special_tokens": True,
+        "window_rows": "mean",
+    }
+    tokenizer = WordpieceTokenizer.from_pretrained(folder, max_length=12, **options)
+    plain = oracles.load_plain_tokenizer(checkpoint("bert"))
+    expected = WordpieceTokenizer(plain, max_length=12, **options)
+    texts = ["The tide [SEP] had gone out. " * 3, "a"]
+    assert_same(tokenizer.encode(texts), expected.encode(texts))
+    assert tokenizer.encode(texts).wordpieces.runs.mean
+
+
+@pytest.mark.parametrize(("max_length", "limit"), [(None, MAX_LENGTH), (9, 9), (999, MAX_LENGTH)])
+def test_from_pretrained_keeps_the_smaller_maximum(checkpoint, max_length, limit):
+    tokenizer = WordpieceTokenizer.from_pretrained(checkpoint("bert"), max_length=max_length)
+    assert tokenizer.max_length == tokenizer.limit == limit
+
+
+def test_from_pretrained_of_what_is_no_checkpoint(checkpoint, tmp_path):
+    with pytest.raises(ValueError, match=r"\[TB002\]"):
+        WordpieceTokenizer.from_pretrained(tmp_path)
+    (tmp_path / "config.json").write_bytes((checkpoint("bert") / "config.json").read_bytes())
+    with pytest.raises(ValueError, match=r"\[TB004\]"):
+        WordpieceTokenizer.from_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"\[TB034\] .* 3"):
+        WordpieceTokenizer.from_pretrained(checkpoint("bert"), max_length=2)
+
+
+def test_from_pretrained_passes_revision_and_trust_on(checkpoint, monkeypatch):
+    module = "trf_bridge.wrappers.tokenizers.tokenizer"
+    folder = str(checkpoint("bert"))
+    given = []
+
+    def record(name, load):
+        def call(path, **options):
+            given.append((name, path, options))
+            return load(folder)
+
+        monkeypatch.setattr(f"{module}.{name}", call)
+
+    record("load_config", load_config)
+    record("load_tokenizer", load_tokenizer)
+    WordpieceTokenizer.from_pretrained("owner/name", revision="v2", trust_remote_code=True)
+    options = {"revision": "v2", "trust_remote_code": True}
+    assert given == [(name, "owner/name", options) for name in ("load_config", "load_tokenizer")]
+
+
+def assert_same(one, two):
+    for name in ("n_inputs", "n_pieces", "cut"):
+        numpy.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+    for field in fields(Wordpieces):
+        got, expected = (getattr(encoded.wordpieces, field.name) for encoded in (one, two))
+        if field.name == "runs" and got is not None:
+            for left, right in zip(got, expected, strict=True):
+                numpy.testing.assert_array_equal(left, right)
+        else:
+            numpy.testing.assert_array_equal(got, expected)

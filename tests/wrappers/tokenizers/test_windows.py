@@ -11,6 +11,7 @@ import pytest
 from builders import windows_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from odd_tokenizers import load_odd
 from strategies import texts
 from thinc.api import NumpyOps
 from tiny import HEADS, LAYERS
@@ -168,6 +169,16 @@ def test_text_is_planned_as_a_pair_of_which_one_text_is_empty(
     assert single.read_lengths.tolist() == pair.read_lengths.tolist()
     assert single.spans[:, 0].tolist() == pair.spans[:, int(turned)].tolist()
     assert single.truncated == pair.truncated == (overflow == "truncate" and n_pieces > room)
+
+
+def test_offsets_at_the_start_of_a_window_are_those_of_the_text():
+    """RobertaProcessing leaves the space before the first piece of what it is given untrimmed."""
+    plain = load_odd("roberta_trimmed")
+    encoded = encode(plain, [TEXT], 10, 0)
+    pieces = encoded.wordpieces
+    offsets = [tuple(offset) for offset in pieces.offsets[~pieces.boundary].tolist()]
+    assert offsets == content(plain, TEXT)["offset_mapping"]
+    assert encoded.n_inputs[0] > 3
 
 
 def plain_windows(plain, pieces, **flags):

@@ -1,23 +1,23 @@
-"""What a forked process needs before it can go on with a model that its parent has used.
+"""Forked processes, as in `nlp.pipe(n_process=2)`: locks and tokenizers that keep working in them.
 
-`nlp.pipe(n_process=2)` forks. Threads don't survive a fork, but both libraries remember that they
-had some: OpenMP, under torch, waits for them forever; tokenizers prints five lines of advice and
-works on without them.
+A fork copies the memory of a process and only one of its threads. A lock that another thread holds
+stays locked forever in the copy, and tokenizers would wait for threads that are gone.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+from functools import cache
 
 PARALLELISM = "TOKENIZERS_PARALLELISM"
 
 
 class ForkSafeLock:
-    """A lock that a forked process does not find held by a thread that it does not have."""
+    """A lock that is open in a forked process, whoever held it in the parent."""
 
     def __init__(self) -> None:
-        """Make an open lock."""
+        """Create an open lock."""
         self._pid = os.getpid()
         self._lock = threading.Lock()
 
@@ -34,24 +34,28 @@ class ForkSafeLock:
         return ForkSafeLock, ()
 
 
-def tokenize_alone_in_forks() -> None:
-    """Let forked processes tokenize on one thread, whatever was set, and without advice."""
+@cache  # once per process
+def guard_forks() -> None:
+    """Make tokenizers use one thread in forked processes, without its warning.
+
+    The variable TOKENIZERS_PARALLELISM of the process itself does not change.
+    """
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=_before_fork, after_in_parent=_after_fork)
 
 
-_set_by_user: list[str | None] = []
+_saved_values: list[str | None] = []
 
 
 def _before_fork() -> None:
-    # tokenizers looks at the variable in the child, before any Python code runs there. With "true"
-    # it would wait for the threads that the parent had.
-    _set_by_user.append(os.environ.get(PARALLELISM))
+    # tokenizers reads the variable in the child, before any Python code runs there. With "true" it
+    # would wait for the threads of the parent.
+    _saved_values.append(os.environ.get(PARALLELISM))
     os.environ[PARALLELISM] = "false"
 
 
 def _after_fork() -> None:
-    value = _set_by_user.pop()
+    value = _saved_values.pop()
     if value is None:
         del os.environ[PARALLELISM]
     else:

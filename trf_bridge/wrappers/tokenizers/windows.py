@@ -1,105 +1,229 @@
-"""Overlapping windows over an input that is longer than the model's maximum."""
+"""How inputs longer than the model's maximum are handled: truncation and overlapping windows.
+
+Everything about it is decided here, for single texts, for pairs of texts, and for every kind of
+tokenizer. The tokenizer splits the whole text into wordpieces first. A plan then lists, for each
+input of the model, the wordpieces that it reads, those of them whose rows it provides, and the
+characters that it covers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple, TypeAlias
 
 import numpy
 
+from ... import errors
+from ...arrays import concatenate
+from ...settings import OVERFLOW, WINDOW_ROWS, check_choice
 from ...types import Array
 
+Range: TypeAlias = tuple[int, int]
 
-class Window(NamedTuple):
-    """One window: the wordpieces that it answers for, and those that it reads.
 
-    ids, type_ids (int32, (n_own,)), offsets (int32, (n_own, 2)), boundary (bool, (n_own,)): Its own
-        wordpieces, boundary pieces of its own among them.
-    span (tuple of int): The characters that it covers: of what it answers for, or of all that it
-        reads.
-    run (int32, (n_run,)): Rows, counted over the own wordpieces of all windows, of everything that
-        it reads: its own, and its neighbours' as context.
+class Plan(NamedTuple):
+    """The inputs in which the model reads one text, or one pair of texts.
+
+    rows (int64, (n_wp,)): The wordpieces whose rows each input provides, as indices into those of
+        the whole text, input after input. Every input provides its own copy of the boundary pieces.
+    lengths (int32, (n_inputs,)): Number of these wordpieces for each input.
+    spans (int32, (n_inputs, n_parts, 2)): Characters that each input covers of the text, or of each
+        text of the pair.
+    read_rows (int32, (n_read,)): The wordpieces that each input reads, as indices into `rows`.
+    read_lengths (int32, (n_inputs,)): Number of wordpieces that each input reads.
+    truncated (bool): Whether wordpieces were dropped.
     """
 
-    ids: Array
-    type_ids: Array
-    offsets: Array
-    boundary: Array
-    span: tuple[int, int]
-    run: Array
+    rows: Array
+    lengths: Array
+    spans: Array
+    read_rows: Array
+    read_lengths: Array
+    truncated: bool = False
 
 
-def cut_windows(
-    encodings: Sequence[Any], overlap: int, n_chars: int, *, mean: bool = False
-) -> list[Window]:
-    """Give every wordpiece of a text to the window in which it stands farthest from a cut.
+class _Stretches(NamedTuple):
+    """How the inputs proceed through one part: the text, or one text of a pair.
 
-    encodings (sequence of tokenizers.Encoding, (n_windows,)): Windows in order.
-    overlap (int): Wordpieces, boundary pieces aside, that each repeats of the one before.
-    n_chars (int): Length of the text.
-    mean (bool): Whether each window covers all that it reads, because the rows of a wordpiece will
-        be averaged over the windows that read it.
-    RETURNS (list of Window, (n_windows,)): One for each.
+    read (list of int64, each (n_read,)): The wordpieces of the part that each input reads.
+    own (list of int64, each (n_own,)): Those whose rows it provides.
+    spans (list of tuple of int): The characters that it covers.
     """
-    offsets = [numpy.asarray(e.offsets, dtype="int32").reshape(-1, 2) for e in encodings]
-    boundaries = [numpy.asarray(e.special_tokens_mask, dtype="bool") for e in encodings]
-    positions, own = _assign(boundaries, overlap)
-    runs = _runs(boundaries, positions, own)
-    # A window covers the text from its first wordpiece to that of the next window, and what its own
-    # wordpieces reach beyond that: byte-level pieces of one character can fall on both sides.
-    content = [
-        spans[keep & ~edge] for spans, keep, edge in zip(offsets, own, boundaries, strict=True)
-    ]
-    starts = [0, *(int(spans[0, 0]) for spans in content[1:]), n_chars]
-    windows = []
-    for i, (encoding, keep) in enumerate(zip(encodings, own, strict=True)):
-        seen = offsets[i][~boundaries[i]] if mean else content[i]
-        first, last = (int(seen[0, 0]), int(seen[:, 1].max())) if len(seen) else (n_chars, 0)
-        windows.append(
-            Window(
-                ids=numpy.asarray(encoding.ids, dtype="int32")[keep],
-                type_ids=numpy.asarray(encoding.type_ids, dtype="int32")[keep],
-                offsets=offsets[i][keep],
-                boundary=boundaries[i][keep],
-                span=(min(starts[i], first), max(starts[i + 1], last)),
-                run=runs[i],
-            )
+
+    read: list[Array]
+    own: list[Array]
+    spans: list[Range]
+
+
+class _Window(NamedTuple):
+    """One input of the model.
+
+    read (int64, (n_read,)): The wordpieces that it reads, ascending.
+    is_own (bool, (n_read,)): Whether it provides their rows; the others are context.
+    spans (list of tuple of int, (n_parts,)): The characters that it covers of each part.
+    """
+
+    read: Array
+    is_own: Array
+    spans: list[Range]
+
+
+@dataclass(frozen=True)
+class WindowPlanner:
+    """Plans the inputs of texts and pairs, given the wordpieces of the whole text.
+
+    A text that is too long is truncated at the end. A pair loses wordpieces at the end of its
+    longer text, and of both texts once they are equally long: "longest first", the default of
+    Hugging Face's tokenizers. In windows, the first one reads that start of the text or the pair.
+    Each further window moves on in one text, and in a pair beside the same start of the other.
+
+    limit (int): The maximum number of wordpieces of an input, boundary pieces included.
+    overflow (str): "truncate" or "window".
+    stride (int): Wordpieces that neighbouring windows share; at most half of what they read of the
+        text that they move along.
+    window_rows (str): The row of a wordpiece that several windows of a text read: that of the
+        window with the "most_context", or the "mean" of all, for which each window covers all that
+        it reads. In windows of a pair it is always the row of the most context.
+    """
+
+    limit: int
+    overflow: str
+    stride: int
+    window_rows: str = "most_context"
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        RAISES (ValueError): TB008.
+        """
+        check_choice("overflow", self.overflow, OVERFLOW)
+        check_choice("window_rows", self.window_rows, WINDOW_ROWS)
+
+    def plan(self, offsets: Array, sides: Array, spans: Sequence[Range]) -> Plan:
+        """Plan the inputs of a text, or of a pair of texts.
+
+        offsets (int32, (n_wp, 2)): Character start and end of each wordpiece.
+        sides (int32, (n_wp,)): The part that each wordpiece belongs to: 0 for the text, or the
+            first text of a pair, 1 for the second text, -1 for boundary pieces.
+        spans (sequence of tuple of int, (n_parts,)): Character start and end of each part.
+        RETURNS (Plan): The inputs.
+        RAISES (ValueError): TB009 where the boundary pieces leave no room for both texts.
+        """
+        if len(sides) <= self.limit:
+            return _plan_whole(len(sides), spans)
+        boundary = numpy.flatnonzero(sides < 0)
+        parts = [numpy.flatnonzero(sides == i) for i in range(len(spans))]
+        sizes = _divide_room(self.limit, len(boundary), [len(part) for part in parts])
+        truncated = self.overflow == "truncate"
+        mean = self.window_rows == "mean" and len(parts) == 1
+        stretches = [
+            _truncate(offsets, part, span, size)
+            if truncated
+            else self._slide(offsets, part, span, size, mean=mean)
+            for part, span, size in zip(parts, spans, sizes, strict=True)
+        ]
+        return _join_windows(_combine(boundary, stretches), len(sides), truncated)
+
+    def _slide(
+        self, offsets: Array, part: Array, span: Range, size: int, *, mean: bool
+    ) -> _Stretches:
+        """Read a part in windows of `size` wordpieces.
+
+        The window in which a wordpiece is farthest from an end of the window provides its row. A
+        window covers the text from its first own wordpiece to that of the next window, and the rest
+        of its last characters: byte-level pieces of one character can fall into two windows.
+        """
+        overlap = min(self.stride, size // 2)
+        starts = [0, *range(size - overlap, len(part) - overlap, max(size - overlap, 1))]
+        # One half of an overlap is nearer to the end of a window, one to the start of the next.
+        edges = [0, *(start + (overlap + 1) // 2 for start in starts[1:]), len(part)]
+        read = [part[start : start + size] for start in starts]
+        own = [part[start:end] for start, end in pairwise(edges)]
+        chars = [span[0], *(int(offsets[rows[0], 0]) for rows in own[1:]), span[1]]
+        spans = []
+        for covered, (start, end) in zip(read if mean else own, pairwise(chars), strict=True):
+            first = int(offsets[covered[0], 0]) if mean else start
+            spans.append((min(start, first), int(offsets[covered, 1].max(initial=end))))
+        return _Stretches(read, own, spans)
+
+
+def _plan_whole(n_pieces: int, spans: Sequence[Range]) -> Plan:
+    """Plan one input that reads everything."""
+    lengths = numpy.asarray([n_pieces], dtype="int32")
+    return Plan(
+        rows=numpy.arange(n_pieces),
+        lengths=lengths,
+        spans=numpy.asarray([spans], dtype="int32"),
+        read_rows=numpy.arange(n_pieces, dtype="int32"),
+        read_lengths=lengths,
+    )
+
+
+def _divide_room(limit: int, n_boundary: int, sizes: Sequence[int]) -> list[int]:
+    """Compute how many wordpieces of each part an input can read.
+
+    SOURCE: truncate_encodings of the library tokenizers, strategy LongestFirst.
+    """
+    room = limit - n_boundary
+    if len(sizes) == 1:
+        return [room]
+    if room < 2:
+        message = errors.TB009.format(
+            field="The model's maximum length",
+            least=n_boundary + 2,
+            got=limit,
+            got_type="int",
+            advice=f"A pair takes {n_boundary} boundary pieces and something of each text.",
         )
+        raise ValueError(message)
+    shorter = min(*sizes, room // 2)
+    return [room - shorter, shorter] if sizes[0] > sizes[1] else [shorter, room - shorter]
+
+
+def _truncate(offsets: Array, part: Array, span: Range, size: int) -> _Stretches:
+    """Read the start of a part."""
+    read = part[:size]
+    reach = int(offsets[read, 1].max(initial=span[0]))
+    return _Stretches([read], [read], [span if size >= len(part) else (span[0], reach)])
+
+
+def _combine(boundary: Array, stretches: Sequence[_Stretches]) -> list[_Window]:
+    """Combine the start of each part with every stretch of the other."""
+
+    def build(read: Sequence[Array], own: Sequence[Array], spans: list[Range]) -> _Window:
+        rows = numpy.sort(numpy.concatenate([boundary, *read]))
+        return _Window(rows, numpy.isin(rows, numpy.concatenate([boundary, *own])), spans)
+
+    starts = [part.read[0] for part in stretches]
+    windows = [build(starts, [s.own[0] for s in stretches], [s.spans[0] for s in stretches])]
+    for at, part in enumerate(stretches):
+        for read, own, span in zip(part.read[1:], part.own[1:], part.spans[1:], strict=True):
+            # Of the other part it covers nothing: the empty span on that side of its own.
+            empty = [(span[0], span[0])] * at, [(span[1], span[1])] * (len(stretches) - at - 1)
+            reads = [*starts[:at], read, *starts[at + 1 :]]
+            windows.append(build(reads, [own], [*empty[0], span, *empty[1]]))
     return windows
 
 
-def _assign(boundaries: Sequence[Array], overlap: int) -> tuple[list[Array], list[Array]]:
-    """Number the wordpieces through the whole text, and mark each window's own."""
-    positions, own = [], []
-    start = 0
-    for i, boundary in enumerate(boundaries):
-        n_content = int((~boundary).sum())
-        position = start + numpy.cumsum(~boundary) - 1
-        # Half of an overlap is nearer to the end of one window, half to the start of the next.
-        first = start + ((overlap + 1) // 2 if i else 0)
-        last = start + n_content
-        if i < len(boundaries) - 1:
-            start += n_content - overlap
-            last = start + (overlap + 1) // 2
-        positions.append(position)
-        own.append(boundary | ((position >= first) & (position < last)))
-    return positions, own
-
-
-def _runs(
-    boundaries: Sequence[Array], positions: Sequence[Array], own: Sequence[Array]
-) -> list[Array]:
-    """Find the rows that each window reads."""
-    n_content = max((int(position.max(initial=-1)) for position in positions), default=-1) + 1
-    row_of = numpy.zeros(n_content, dtype="int32")
-    own_rows = []
-    base = 0
-    for boundary, position, keep in zip(boundaries, positions, own, strict=True):
-        rows = base + numpy.cumsum(keep, dtype="int32") - 1
-        row_of[position[keep & ~boundary]] = rows[keep & ~boundary]
-        own_rows.append(rows)
-        base += int(keep.sum())
-    return [
-        numpy.where(boundary, rows, row_of[numpy.maximum(position, 0)]) if n_content else rows
-        for boundary, position, rows in zip(boundaries, positions, own_rows, strict=True)
+def _join_windows(windows: Sequence[_Window], n_pieces: int, truncated: bool) -> Plan:
+    """Number the wordpieces in the order of the windows that provide their rows."""
+    own = [window.read[window.is_own] for window in windows]
+    rows = numpy.concatenate(own)
+    index = numpy.zeros(n_pieces, dtype="int32")
+    index[rows] = numpy.arange(len(rows))
+    lengths = numpy.asarray([len(part) for part in own], dtype="int32")
+    read_rows = [
+        # Boundary pieces have one row in each window, other wordpieces one row in all of them.
+        numpy.where(window.is_own, start + numpy.cumsum(window.is_own) - 1, index[window.read])
+        for window, start in zip(windows, numpy.cumsum(lengths) - lengths, strict=True)
     ]
+    return Plan(
+        rows=rows,
+        lengths=lengths,
+        spans=numpy.asarray([window.spans for window in windows], dtype="int32"),
+        read_rows=concatenate(read_rows),
+        read_lengths=numpy.asarray([len(part) for part in read_rows], dtype="int32"),
+        truncated=truncated,
+    )

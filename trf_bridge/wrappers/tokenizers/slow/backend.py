@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .... import errors
@@ -43,7 +41,6 @@ class SlowEncoding:
     ids, type_ids, special_tokens_mask (list of int, (n_wp,)): As a call of the tokenizer gives.
     offsets (list of tuple of int, (n_wp,)): Character start and end; (0, 0) for boundary pieces.
     sequence_ids (list of int, (n_wp,)): Which of two texts; None for boundary pieces.
-    overflowing (list of SlowEncoding): The windows that follow.
     """
 
     ids: list[int]
@@ -51,7 +48,6 @@ class SlowEncoding:
     special_tokens_mask: list[int]
     offsets: list[tuple[int, int]]
     sequence_ids: list[int | None]
-    overflowing: list[SlowEncoding] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -64,9 +60,6 @@ class _Pieces:
     ids: list[int]
     offsets: list[tuple[int, int]]
     exact: Array
-
-    def take(self, start: int, end: int) -> _Pieces:
-        return _Pieces(self.ids[start:end], self.offsets[start:end], self.exact[start:end])
 
 
 class SlowBackend:
@@ -85,28 +78,11 @@ class SlowBackend:
         """
         self._tokenizer: Any = tokenizer
         self._lock = ForkSafeLock()
-        self._max_length: int | None = None
-        self._stride = 0
         # Whether special tokens that are written out in a text are cut like any other text; the
         # name is that of the Rust part.
         self.encode_special_tokens = False
         self._check_calls()
         self._reader = SurfaceReader(tokenizer)
-
-    def no_truncation(self) -> None:
-        """Cut nothing off."""
-        self._max_length = None
-
-    def no_padding(self) -> None:
-        """Do nothing: there never is any padding."""
-
-    def enable_truncation(self, max_length: int, stride: int = 0) -> None:
-        """Cut what is too long into windows.
-
-        max_length (int): The most wordpieces of an input, boundary pieces included.
-        stride (int): Wordpieces that each window repeats of the one before.
-        """
-        self._max_length, self._stride = max_length, stride
 
     def get_vocab(self, with_added_tokens: bool = True) -> dict[str, int]:
         """Give the vocabulary.
@@ -129,7 +105,7 @@ class SlowBackend:
         return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[Text]) -> list[SlowEncoding]:
-        """Cut texts, or pairs of texts. What is too long is cut into windows; pairs never are.
+        """Cut texts, or pairs of texts, whatever their length.
 
         texts (sequence of str or tuple of str, (n_texts,)): The texts.
         RETURNS (list of SlowEncoding, (n_texts,)): Their wordpieces.
@@ -139,27 +115,15 @@ class SlowBackend:
         encodings = []
         exact: list[Array] = []
         for text in texts:
-            if isinstance(text, str):
-                first, *rest = self._split(self._cut(text))
-                encodings.append(self._build(first))
-                encodings[-1].overflowing.extend(self._build(part) for part in rest)
-                exact.append(first.exact)
-            else:
-                parts = [self._cut(part) for part in text]
-                encodings.append(self._build(*parts))
-                exact.extend(part.exact for part in parts)
+            parts = [self._cut(part) for part in ((text,) if isinstance(text, str) else text)]
+            encodings.append(self._build(*parts))
+            exact.extend(part.exact for part in parts)
         n_pieces = sum(len(flags) for flags in exact)
         n_guessed = n_pieces - sum(int(flags.sum()) for flags in exact)
         if n_guessed:
             message = errors.TB104.format(n_guessed=n_guessed, n_pieces=n_pieces)
             warnings.warn(message, stacklevel=5)
         return encodings
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> SlowBackend:
-        # Only the truncation is its own; nothing here changes the tokenizer.
-        copied = copy.copy(self)
-        memo[id(self)] = copied
-        return copied
 
     def _tokenize(self, text: str) -> list[str]:
         options = {"split_special_tokens": True} if self.encode_special_tokens else {}
@@ -174,24 +138,6 @@ class SlowBackend:
             surfaces = self._reader.read(pieces)
         placement = place_pieces(text, pieces, surfaces, cut=self._tokenize)
         return _Pieces(ids, list(map(tuple, placement.offsets.tolist())), placement.exact)
-
-    def _split(self, pieces: _Pieces) -> list[_Pieces]:
-        """Cut the wordpieces of a text into overlapping windows, as the Rust tokenizers do."""
-        n_pieces = len(pieces.ids)
-        room = n_pieces
-        if self._max_length is not None:
-            room = max(0, self._max_length - self._n_added)
-        if n_pieces <= room:
-            return [pieces]
-        if not room:
-            return [pieces.take(0, 0), pieces]
-        step = max(1, room - self._stride)
-        starts = range(0, max(1, n_pieces - room + step), step)
-        return [pieces.take(start, start + room) for start in starts]
-
-    @cached_property
-    def _n_added(self) -> int:
-        return len(self._tokenizer.build_inputs_with_special_tokens([]))
 
     def _build(self, *parts: _Pieces) -> SlowEncoding:
         """Put the boundary pieces around the wordpieces of one text, or of two."""

@@ -131,7 +131,7 @@ class _Placer:
         borders = [region.first for region in self.regions]
         region_of = numpy.searchsorted(borders, self.shown.first, side="right") - 1
         limits = numpy.searchsorted(region_of, numpy.arange(len(self.regions) + 1)).tolist()
-        for low, high in _runs(self.match < 0, region_of):
+        for low, high in _true_runs(self.match < 0, region_of):
             at = int(region_of[low])
             self._fill(low, high, (limits[at], limits[at + 1]), self.regions[at])
         for region, pieces in self.ambiguous:
@@ -164,7 +164,7 @@ class _Placer:
         between = numpy.arange(stream_start, stream_end)
         rows = numpy.arange(low, high)
         if self._match_soft(between[~source.hard[between]], rows[~shown.hard[rows]]):
-            for first, last in _runs(match[rows] < 0, numpy.zeros_like(rows)):
+            for first, last in _true_runs(match[rows] < 0, numpy.zeros_like(rows)):
                 self._fill(low + first, low + last, limits, region)
             return
         self._spread(rows[shown.hard[rows]], between[source.hard[between]], (start, end))
@@ -293,7 +293,7 @@ def _as_string(codes: Array) -> str:
     return string
 
 
-def _runs(flags: Array, groups: Array) -> list[tuple[int, int]]:
+def _true_runs(flags: Array, groups: Array) -> list[tuple[int, int]]:
     """Start and end of each run of true values within one group."""
     rows = numpy.flatnonzero(flags)
     if not rows.size:

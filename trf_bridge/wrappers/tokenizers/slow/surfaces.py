@@ -120,7 +120,7 @@ class SurfaceReader:
                 prefix, _, suffix = piece.partition(shown)
                 prefixes.add(prefix)
                 suffixes.add(suffix)
-        return _longest_first(prefixes), _longest_first(suffixes)
+        return _by_falling_length(prefixes), _by_falling_length(suffixes)
 
 
 def learn_bytes(tokenize: Callable[[str], Sequence[str]]) -> dict[str, int]:
@@ -170,5 +170,5 @@ def _is_stable(character: str) -> bool:
     return assigned and character == unicodedata.normalize("NFKC", character).lower()
 
 
-def _longest_first(marks: set[str]) -> list[str]:
+def _by_falling_length(marks: set[str]) -> list[str]:
     return sorted(marks - {""}, key=lambda mark: (-len(mark), mark))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import multiprocessing
 import pickle
 import sys
-import threading
 import unicodedata
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +22,6 @@ from tiny_tokenizers import PAGE
 import trf_bridge
 from trf_bridge.pipes.doc.records import get_wordpieces
 from trf_bridge.types import escape_piece
-from trf_bridge.wrappers.tokenizers.forking import ForkSafeLock
 from trf_bridge.wrappers.tokenizers.loading import load_tokenizer
 from trf_bridge.wrappers.tokenizers.slow.backend import SlowBackend
 from trf_bridge.wrappers.tokenizers.slow.surfaces import SurfaceReader, learn_bytes
@@ -392,32 +389,3 @@ def test_strings_hold_no_nul(slow_checkpoint):
     tokenizer = wrap(oracles.load_plain_tokenizer(slow_checkpoint("byt5")))
     ids = tokenizer.encode(["a\0b"]).wordpieces.ids
     assert tokenizer.join_strings(ids).split("\0") == ["a", escape_piece("\0"), "b", "</s>"]
-
-
-def test_lock_that_a_thread_holds_does_not_stop_a_fork():
-    lock = ForkSafeLock()
-    assert isinstance(copy.deepcopy(lock), ForkSafeLock)
-    held, done = threading.Event(), threading.Event()
-
-    def hold():
-        with lock:
-            held.set()
-            done.wait(30)
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait(30)
-    process = multiprocessing.get_context("fork").Process(target=_use, args=(lock,))
-    process.start()
-    process.join(30)
-    done.set()
-    thread.join()
-    assert process.exitcode == 0
-    with pytest.raises(ZeroDivisionError), lock:
-        raise ZeroDivisionError
-    _use(lock)
-
-
-def _use(lock):
-    with lock:
-        pass
