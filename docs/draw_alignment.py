@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy
 
-from trf_bridge.align import Alignment, align
-from trf_bridge.types import Wordpieces
+from trf_bridge import Alignment, Wordpieces
+from trf_bridge.align import align
 
 PICTURE = Path(__file__).with_name("alignment.svg")
 

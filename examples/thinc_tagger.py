@@ -30,11 +30,8 @@ from thinc.api import (
 )
 from thinc.types import Floats2d
 
-from trf_bridge import Activations, TransformerModel, Wordpieces
+from trf_bridge import Activations, TransformerModel, Wordpieces, WordpieceTokenizer
 from trf_bridge.align import align, apply_alignment
-from trf_bridge.wrappers.configs import load_config, max_length
-from trf_bridge.wrappers.tokenizers.loading import load_tokenizer
-from trf_bridge.wrappers.tokenizers.tokenizer import WordpieceTokenizer
 
 
 @dataclass(frozen=True)
@@ -70,13 +67,8 @@ def init_word_rows(model: Tagger, X: list[Sentence] | None = None, Y: object = N
     transformer = model.layers[0]
     transformer.initialize()  # loads the weights
     model.set_dim("nO", transformer.get_dim("nO"))
-    name = transformer.attrs["trf_name"]
-    tokenizer = load_tokenizer(name)
-    model.attrs["tokenizer"] = WordpieceTokenizer(
-        tokenizer,
-        max_length=max_length(load_config(name), tokenizer),
-        overflow="window",
-        stride=64,
+    model.attrs["tokenizer"] = WordpieceTokenizer.from_pretrained(
+        transformer.attrs["trf_name"], overflow="window", stride=64
     )
 
 

@@ -16,9 +16,13 @@ from trf_bridge.types import Activations, Wordpieces
 
 NAMES = [
     "Activations",
+    "Alignment",
+    "Tok2VecListener",
     "TransformerModel",
+    "WordpieceTokenizer",
     "Wordpieces",
     "__version__",
+    "apply_alignment",
     "from_pretrained",
     "install_extensions",
     "install_hooks",
@@ -52,6 +56,16 @@ def test_public_names_are_these():
         assert name in dir(trf_bridge)
 
 
+def test_names_of_the_alignment_are_these():
+    """A package of its own: its function `align` has the package's name."""
+    import trf_bridge.align
+
+    assert sorted(trf_bridge.align.__all__) == ["Alignment", "align", "apply_alignment"]
+    assert trf_bridge.align.Alignment is trf_bridge.Alignment
+    assert trf_bridge.align.apply_alignment is trf_bridge.apply_alignment
+    assert inspect.ismodule(trf_bridge.align)
+
+
 def test_other_names_are_not_there():
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = trf_bridge.no_such_name
@@ -76,6 +90,17 @@ def test_arguments_of_the_public_names_are_these():
         *["revision", "words_per_batch", "output_hidden_states", "output_attentions"],
         *["precision", "trust_remote_code"],
     } <= set(model)
+    tokenizer = trf_bridge.WordpieceTokenizer
+    options = ["max_length", "overflow", "stride", "type_ids", "split_special_tokens"]
+    assert names(tokenizer) == ["tokenizer", *options, "window_rows"]
+    loading = ["name_or_path", "revision", "trust_remote_code"]
+    assert names(tokenizer.from_pretrained) == [*loading, *options, "window_rows"]
+    for function in (tokenizer, tokenizer.from_pretrained):
+        _, *others = inspect.signature(function).parameters.values()
+        assert all(p.kind is p.KEYWORD_ONLY for p in others)
+    assert names(trf_bridge.apply_alignment) == ["ops", "alignment", "inputs"]
+    assert names(trf_bridge.align.align) == ["texts", "token_spans", "wordpieces"]
+    assert names(trf_bridge.Alignment) == ["rows", "lengths", "weights", "n_tokens"]
     assert set(Activations.__dataclass_fields__) == {
         *["last_hidden_state", "pooler_output", "hidden_states", "attentions"]
     }
@@ -88,6 +113,40 @@ def test_import_is_light(tmp_path):
     code = "import sys, json, trf_bridge; print(json.dumps(sorted(sys.modules)))"
     loaded = {name.split(".")[0] for name in run(code, tmp_path)}
     assert not loaded & set(HEAVY)
+
+
+def test_blank_pipeline_changes_nothing_in_the_process(tmp_path):
+    """No environment variable, no hook at forks, nothing registered with transformers."""
+    code = """
+import json, os, sys
+
+hooks = []
+register = getattr(os, "register_at_fork", lambda **functions: None)
+
+def record(**functions):
+    hooks.extend(getattr(f, "__module__", None) or "" for f in functions.values())
+    register(**functions)
+
+os.register_at_fork = record
+before = dict(os.environ)
+import spacy
+spacy.blank("en")
+found = {
+    "environment": {*before.items()} ^ {*os.environ.items()},
+    "transformers": {"transformers", "tokenizers"} & {*sys.modules},
+    "hooks": {module for module in hooks if module.startswith("trf_bridge")},
+}
+from transformers import AttentionInterface
+found["attention"] = {
+    name
+    for name, function in AttentionInterface().items()
+    if function.__module__.startswith("trf_bridge")
+}
+assert "trf_bridge.pipes.tok2vec" in sys.modules
+print(json.dumps({name: sorted(values) for name, values in found.items()}))
+"""
+    nothing = {"environment": [], "transformers": [], "hooks": [], "attention": []}
+    assert run(code, tmp_path) == nothing
 
 
 def test_factories_are_found_by_spacy_alone(tmp_path):

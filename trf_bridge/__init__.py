@@ -7,30 +7,42 @@ from typing import TYPE_CHECKING, Any
 from .about import __version__
 
 if TYPE_CHECKING:
+    from .align import Alignment, apply_alignment
     from .pictures.render import render
     from .pipes.doc.attributes import install_extensions
     from .pipes.doc.hooks import install_hooks
+    from .pipes.heads.listener import Tok2VecListener
     from .pipes.pretrained import from_pretrained
     from .types import Activations, Wordpieces
     from .wrappers.models.layer import TransformerModel
+    from .wrappers.tokenizers.tokenizer import WordpieceTokenizer
 
 __all__ = [
     "Activations",
+    "Alignment",
+    "Tok2VecListener",
     "TransformerModel",
+    "WordpieceTokenizer",
     "Wordpieces",
     "__version__",
+    "apply_alignment",
     "from_pretrained",
     "install_extensions",
     "install_hooks",
     "render",
 ]
 
-# Where each public name lives. They are imported when first asked for: spaCy, torch and
-# transformers take seconds, and `import trf_bridge` should not.
+# The module of each public name. A name is imported when it is first used: importing spaCy, torch
+# and transformers takes seconds, and `import trf_bridge` should not. The function `align` is not
+# here: `trf_bridge.align` is the package that it is in.
 _HOMES = {
     "Activations": "types",
+    "Alignment": "align",
+    "Tok2VecListener": "pipes.heads.listener",
     "TransformerModel": "wrappers.models.layer",
+    "WordpieceTokenizer": "wrappers.tokenizers.tokenizer",
     "Wordpieces": "types",
+    "apply_alignment": "align",
     "from_pretrained": "pipes.pretrained",
     "install_extensions": "pipes.doc.attributes",
     "install_hooks": "pipes.doc.hooks",
