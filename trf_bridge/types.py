@@ -1,24 +1,26 @@
-"""The two records that travel between the rooms: what goes into the model, what comes out."""
+"""The two records that the rooms exchange: the input of the model and its output."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
-# numpy's on the CPU, cupy's on a GPU, thinc's protocols in its signatures: there is no common type.
-# What a type checker can't know, dtype and shape, stands in the docstrings.
+# An array of numpy on the CPU and of cupy on a GPU; thinc's signatures use protocols. There is no
+# common type, so the docstrings give dtype and shape.
 Array: TypeAlias = Any
 
 
 class Runs(NamedTuple):
-    """What each window of a long input runs through the model: its own rows and its neighbours'.
+    """The wordpieces that each input reads, where long texts are read in windows.
 
-    rows (int32, (n_run,)): Rows of the Doc's wordpieces, window after window.
-    lengths (int32, (n_inputs,)): How many of them each window has.
-    text_spans (int32, (n_inputs, 2)): Characters of `doc.text` that each window was cut from: its
-        whole sentence.
-    mean (bool): Whether a row is the mean over all windows that read it, and not that of the
-        window whose own it is.
+    A window reads its own wordpieces and, as context, wordpieces of its neighbours.
+
+    rows (int32, (n_read,)): Rows of the Doc's wordpieces, input after input.
+    lengths (int32, (n_inputs,)): Number of wordpieces that each input reads.
+    text_spans (int32, (n_inputs, 2)): Character start and end in `doc.text` of the text that each
+        window is part of, such as a sentence.
+    mean (bool): Whether the output for a wordpiece is the mean over all windows that read it,
+        instead of the output of the window that it belongs to.
     """
 
     rows: Array
@@ -34,24 +36,24 @@ class Wordpieces:
     An input is what the model reads at once: a sentence, a pair of texts, or a window of either.
 
     ids (int32, (n_wp,)): Index of each wordpiece in the model's vocabulary.
-    type_ids (int32, (n_wp,)): Segment of each wordpiece; None where the tokenizer gives none,
-        which is not the same as zeros: GPT-2 adds an embedding for a zero.
-    offsets (int32, (n_wp, 2)): Character start and end in `doc.text`, as the tokenizer gives them.
-    boundary (bool, (n_wp,)): Pieces that the tokenizer added, such as `[CLS]`.
-    lengths (int32, (n_inputs,)): Wordpieces of each input.
-    spans (int32, (n_inputs, 2)): Characters of `doc.text` that each input covers. What was cut off
-        past the maximum length is not covered; of a pair, `segments` says so. Windows whose rows
-        are means cover all that they read, so they overlap; others cover what they answer for.
-    class_rows (int32, (n_inputs,)): The class token of each input, such as `[CLS]`; -1 where the
-        tokenizer has none.
-    joined (str): The wordpieces as the vocabulary writes them, with marks such as `##`, `Ġ` or `▁`,
-        each through `escape_piece`, separated by NUL; one string takes a tenth of the memory of a
-        list.
-    runs (Runs): For inputs of which some are windows: what each reads. None where there are no
-        windows.
+    type_ids (int32, (n_wp,)): Segment of each wordpiece. None if the tokenizer returns none, which
+        is not the same as zeros: GPT-2 adds an embedding for a zero.
+    offsets (int32, (n_wp, 2)): Character start and end in `doc.text`, as the tokenizer returns
+        them.
+    boundary (bool, (n_wp,)): Whether the tokenizer added the wordpiece, such as `[CLS]`.
+    lengths (int32, (n_inputs,)): Number of wordpieces of each input.
+    spans (int32, (n_inputs, 2)): Characters of `doc.text` that each input covers, without those
+        that were truncated; for a pair, `segments` is more precise. A window covers the characters
+        of its own wordpieces. If rows are means, it covers all that it reads, and windows overlap.
+    class_rows (int32, (n_inputs,)): Row of the class token of each input, such as `[CLS]`; -1 if
+        the tokenizer has none.
+    joined (str): The strings of the wordpieces in the vocabulary, with marks such as `##`, `Ġ` or
+        `▁`, each through `escape_piece`, separated by NUL. One string takes a tenth of the memory
+        of a list.
+    runs (Runs): The wordpieces that each input reads; None if there are no windows.
     segments (int32, (n_inputs, 3, 2)): For a pair of texts: the characters of `doc.text` that each
-        input covers of the first text, of the separator and of the second. None where the Doc is
-        no pair.
+        input covers of the first text, of the separator and of the second text. None if the Doc is
+        not a pair.
     """
 
     ids: Array
@@ -70,7 +72,10 @@ class Wordpieces:
 
     @property
     def strings(self) -> list[str]:
-        """RETURNS (list of str, (n_wp,)): The wordpieces as the vocabulary writes them."""
+        """Return the strings of the wordpieces in the vocabulary.
+
+        RETURNS (list of str, (n_wp,)): The strings.
+        """
         if not len(self):
             return []
         pieces = self.joined.split("\0")
@@ -79,15 +84,17 @@ class Wordpieces:
 
 @dataclass(frozen=True)
 class Activations:
-    """What the model gave for one Doc, or the gradient of a loss with respect to it.
+    """The model's output for one Doc, or the gradient of a loss with respect to it.
 
-    last_hidden_state (float32, (n_wp, width)): In a gradient it may be None.
-    pooler_output (float32, (n_inputs, width)): None where the model has no pooler. A sentence in
-        windows has one for each window.
-    hidden_states (float32, (layers + 1, n_wp, width)): None unless asked for.
-    attentions (list of float32, each (layers, heads, length, length)): One per input; None unless
-        asked for. Rows are the queries, as in transformers. A sentence in windows has one for each
-        window, of all that it reads: `runs` says which wordpieces these are.
+    last_hidden_state (float32, (n_wp, width)): Output of the last layer. May be None in a gradient.
+    pooler_output (float32, (n_inputs, width)): None if the model has no pooler. A text in windows
+        has one row for each window.
+    hidden_states (float32, (layers + 1, n_wp, width)): Output of the embeddings and of all layers;
+        None unless `output_hidden_states` is set.
+    attentions (list of float32, each (layers, heads, length, length)): Attention weights of each
+        input, with the queries in rows, as in transformers; None unless `output_attentions` is set.
+        A text in windows has one array for each window, over all wordpieces that it reads, which
+        `runs` lists.
     """
 
     last_hidden_state: Array
@@ -96,9 +103,11 @@ class Activations:
     attentions: list[Array] | None = None
 
     def copy(self) -> Activations:
-        """Copy the arrays, so that keeping one Doc does not keep its whole batch in memory.
+        """Copy the arrays.
 
-        RETURNS (Activations): The same values in arrays of their own.
+        Views of a batch would keep the whole batch in memory for as long as one Doc is kept.
+
+        RETURNS (Activations): The copy.
         """
         return replace(
             self,
@@ -110,15 +119,16 @@ class Activations:
 
 
 def escape_piece(piece: str) -> str:
-    """Write a wordpiece so that NUL can separate it from others: some vocabularies have a NUL.
+    """Escape NUL in a wordpiece, so that NUL can separate wordpieces. Some vocabularies contain it.
 
     piece (str): A wordpiece.
-    RETURNS (str): The same without NUL.
+    RETURNS (str): The wordpiece without NUL.
     """
     return piece.replace("\\", "\\\\").replace("\0", "\\0")
 
 
 def _unescape(piece: str) -> str:
+    """Undo `escape_piece`."""
     return "\\".join([part.replace("\\0", "\0") for part in piece.split("\\\\")])
 
 
