@@ -1,10 +1,10 @@
-"""One sentence in spaCy's tokens and in the wordpieces of several models, side by side.
+"""Compare spaCy's tokens with the wordpieces of several models.
 
 python examples/compare_wordpieces.py
 python examples/compare_wordpieces.py ./my-bert openai-community/gpt2 --text "Isn't it 北京?"
 
 A checkpoint is a folder or a name on the Hugging Face hub. Only its config and its tokenizer are
-read, no weights. Without any, seven well-known ones are taken from the hub.
+read, not the weights. By default, seven well-known checkpoints are downloaded from the hub.
 """
 
 import argparse
@@ -30,34 +30,35 @@ TEXT = "Laced with dreams — dripping in reality, 東京's state-of-the-art caf
 SPACING = 3
 
 
-def cut(nlp, trf_name, text):
-    """Cut a text into the wordpieces of a checkpoint; the whole text is one sentence."""
-    wordpiecer = nlp.create_pipe("trf_wordpiecer", config={"trf_name": trf_name})
+def tokenize(nlp, trf_name, text):
+    """Split a text into the wordpieces of a checkpoint, as one input."""
+    config = {"trf_name": trf_name, "sentences": "doc"}
+    wordpiecer = nlp.create_pipe("trf_wordpiecer", config=config)
     wordpiecer.initialize(nlp=nlp)
     return wordpiecer(nlp.make_doc(text))
 
 
 def make_column(name, doc):
-    """The wordpieces of each token, with a star where a piece belongs to several tokens."""
+    """List the wordpieces of each token, with a star if several tokens share a wordpiece."""
     pieces, boundary = doc._.trf_word_pieces_, doc._.trf_boundary
-    n_tokens = Counter(place for places in doc._.trf_alignment for place in places)
+    n_tokens = Counter(row for rows in doc._.trf_alignment for row in rows)
     cells = []
-    for places in doc._.trf_alignment:
-        own = [place for place in places if not boundary[place]]
+    for rows in doc._.trf_alignment:
+        own = [row for row in rows if not boundary[row]]
         cells.append(" ".join(pieces[i] + "*" * (n_tokens[i] > 1) for i in own))
-    added = [piece for piece, edge in zip(pieces, boundary, strict=True) if edge]
+    added = [piece for piece, is_boundary in zip(pieces, boundary, strict=True) if is_boundary]
     return [name, *cells, " ".join(added), str(len(pieces))]
 
 
-def visible(text):
-    """Write spaces that stand alone, line breaks and whatever else doesn't print as signs."""
+def escape(text):
+    """Replace characters that would not be visible, such as line breaks, and lone spaces."""
     if not text.strip(" "):
         return "␣" * len(text)
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def width_of(text):
-    """Columns that a text takes in a terminal."""
+    """Return the number of columns that a text needs in a terminal."""
     width = 0
     for char in text:
         if unicodedata.category(char) not in ("Mn", "Me", "Cf"):
@@ -66,26 +67,26 @@ def width_of(text):
 
 
 def format_table(columns):
-    """Put columns side by side; the first line of each is its header, the last two its sums."""
-    columns = [[visible(cell) for cell in column] for column in columns]
+    """Format columns as a table. Each starts with a header and ends with two lines of totals."""
+    columns = [[escape(cell) for cell in column] for column in columns]
     widths = [max(map(width_of, column)) for column in columns]
     divider = row(["-" * width for width in widths], widths=widths, spacing=SPACING)
     lines = []
     for cells in zip(*columns, strict=True):
-        # wasabi counts characters: tell it how many of them fill the column.
-        filling = [n - width_of(cell) + len(cell) for n, cell in zip(widths, cells, strict=True)]
-        lines.append(row(cells, widths=filling, spacing=SPACING).rstrip())
+        # wasabi takes widths in characters, not in columns of the terminal.
+        n_chars = [n - width_of(cell) + len(cell) for n, cell in zip(widths, cells, strict=True)]
+        lines.append(row(cells, widths=n_chars, spacing=SPACING).rstrip())
     return "\n".join([lines[0], divider, *lines[1:-2], divider, *lines[-2:]])
 
 
 def fit(first, others, limit):
-    """Share the columns out over as many tables as it takes for each to fit the terminal."""
+    """Distribute the columns over tables that fit the width of the terminal."""
     tables, room = [], 0
     for column in others:
-        width = SPACING + max(width_of(visible(cell)) for cell in column)
+        width = SPACING + max(width_of(escape(cell)) for cell in column)
         if not tables or width > room:
             tables.append([first])
-            room = limit - max(width_of(visible(cell)) for cell in first)
+            room = limit - max(width_of(escape(cell)) for cell in first)
         tables[-1].append(column)
         room -= width
     return tables
@@ -103,15 +104,15 @@ def main(argv=None):
     nlp = spacy.blank(args.lang)
     names = args.checkpoints or CHECKPOINTS
     try:
-        columns = [make_column(Path(name).name, cut(nlp, name, args.text)) for name in names]
-    except ValueError as error:  # a checkpoint that is not there, or a network that is not
+        columns = [make_column(Path(name).name, tokenize(nlp, name, args.text)) for name in names]
+    except ValueError as error:  # an unknown checkpoint, or no network
         sys.exit(str(error))
     tokens = ["token", *(token.text for token in nlp.make_doc(args.text)), "boundary", "wordpieces"]
     limit = shutil.get_terminal_size(fallback=(160, 24)).columns
     for columns_that_fit in fit(tokens, columns, limit):
         print(format_table(columns_that_fit) + "\n")
     if any("*" in cell for column in columns for cell in column[1:-2]):
-        print("* belongs to several tokens, which share it")
+        print("* shared by several tokens")
 
 
 if __name__ == "__main__":

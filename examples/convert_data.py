@@ -1,4 +1,4 @@
-"""Convert data for the configs in examples/configs, where `spacy convert` can't.
+"""Convert data for the configs in examples/configs from formats that `spacy convert` lacks.
 
 python examples/convert_data.py cats train.jsonl train.spacy
 python examples/convert_data.py snips train_AddToPlaylist_full.json ... train.spacy
@@ -6,11 +6,11 @@ python examples/convert_data.py mentions annotated.jsonl entities.csv folder
 
 cats      lines {"text": ..., "cats": {...}} or {"text": ..., "label": ...}, for textcat.cfg and
           textcat_multilabel.cfg
-snips     utterances of the Snips benchmark in their parts, for intent.cfg and textcat.cfg
-mentions  lines of Prodigy's choice of an entity for a span, for entity_linker.cfg: the folder gets
-          train.spacy, dev.spacy, kb and patterns.json
+snips     utterances of the Snips benchmark, split into parts, for intent.cfg and textcat.cfg
+mentions  lines of Prodigy with an entity chosen for a span, for entity_linker.cfg; writes
+          train.spacy, dev.spacy, kb and patterns.json to the folder
 
-For CoNLL-U and for columns of words and IOB tags, `python -m spacy convert` does it.
+For CoNLL-U, and for columns of words and IOB tags, use `python -m spacy convert`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from spacy.tokens import Doc, DocBin
 
 
 def read_cats(nlp: Language, path: Path) -> Iterator[Doc]:
-    """Read texts with scores for labels, or with one label."""
+    """Read texts with a score for each label, or with one label."""
     lines = list(srsly.read_jsonl(path))
     labels = {line["label"] for line in lines if "label" in line}
     for line in lines:
@@ -41,16 +41,16 @@ def read_cats(nlp: Language, path: Path) -> Iterator[Doc]:
 
 
 def read_snips(nlp: Language, paths: list[Path]) -> Iterator[Doc]:
-    """Read utterances: the intent as category, the slots as a tree.
+    """Read utterances, with the intent as category and the slots as a tree.
 
-    The first token that is in no slot is the root. The first token of a slot hangs on it under the
-    name of the slot, and the rest of the slot on that token.
+    The root is the first token outside of all slots. The first token of a slot depends on the root
+    and has the name of the slot as its label. The other tokens of the slot depend on the first.
     """
     utterances = [
         (intent, utterance["data"])
         for path in paths
-        for intent, found in json.loads(decode(path)).items()
-        for utterance in found
+        for intent, listed in json.loads(decode(path)).items()
+        for utterance in listed
     ]
     intents = sorted({intent for intent, _ in utterances})
     for intent, parts in utterances:
@@ -82,7 +82,7 @@ def read_snips(nlp: Language, paths: list[Path]) -> Iterator[Doc]:
 
 
 def decode(path: Path) -> str:
-    """Read a file; the older ones of the benchmark are not in UTF-8."""
+    """Read a file. The older files of the benchmark are in Latin-1."""
     try:
         return path.read_text(encoding="utf8")
     except UnicodeDecodeError:
@@ -90,17 +90,18 @@ def decode(path: Path) -> str:
 
 
 def read_mentions(nlp: Language, path: Path) -> Iterator[Doc]:
-    """Read texts with one name whose entity was chosen."""
+    """Read texts with one name and its entity."""
     for line in srsly.read_jsonl(path):
         if line["answer"] == "accept" and len(line["accept"]) == 1:
             doc, span = nlp.make_doc(line["text"]), line["spans"][0]
-            found = doc.char_span(span["start"], span["end"], "NAME", line["accept"][0])
-            if found is not None and not line["accept"][0].startswith("NIL"):
-                doc.ents = [found]
+            name = doc.char_span(span["start"], span["end"], "NAME", line["accept"][0])
+            if name is not None and not line["accept"][0].startswith("NIL"):
+                doc.ents = [name]
                 yield doc
 
 
 def convert_mentions(nlp: Language, args: argparse.Namespace) -> int:
+    """Write the data, the knowledge base and the patterns. Return the number of texts."""
     *_, annotated, entities = args.inputs
     folder: Path = args.output
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +120,7 @@ def convert_mentions(nlp: Language, args: argparse.Namespace) -> int:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Convert what the command line names."""
+    """Convert the files of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -127,7 +128,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("inputs", type=Path, nargs="+")
     parser.add_argument("output", type=Path)
     parser.add_argument("--lang", default="en")
-    parser.add_argument("--pipeline", default="en_trf_bert", help="makes the vectors of entities")
+    parser.add_argument(
+        "--pipeline", default="en_trf_bert", help="computes the vectors of entities"
+    )
     args = parser.parse_args(argv)
     nlp = spacy.blank(args.lang)
     if args.kind == "mentions":

@@ -1,4 +1,4 @@
-"""A component of one's own: do the two sentences of a Doc mean the same?
+"""Train a custom component: do the two sentences of a Doc mean the same?
 
 python examples/custom_component.py --pipeline en_trf_bert
 """
@@ -13,7 +13,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import Adam, Model, PyTorchWrapper
 
-# Text of two sentences, and whether they mean the same.
+# Texts of two sentences, and whether both mean the same.
 PAIRS = [
     ("The train is late. The train has a delay.", 1.0),
     ("The train is late. The train is blue.", 0.0),
@@ -26,7 +26,7 @@ UNSEEN = "He began to laugh. He started laughing.", "He began to laugh. He stopp
 
 
 class PairScorer(torch.nn.Module):
-    """The cosine of two vectors, with a weight for each dimension -> a logit."""
+    """Computes a logit from two vectors: their cosine, with a weight for each dimension."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -35,8 +35,8 @@ class PairScorer(torch.nn.Module):
         self.output.bias.data.fill_(-8.0)
 
     def forward(self, pairs: torch.Tensor) -> torch.Tensor:
-        one, two = torch.nn.functional.normalize(pairs, dim=-1).unbind(dim=1)
-        return self.output(one * two)
+        first, second = torch.nn.functional.normalize(pairs, dim=-1).unbind(dim=1)
+        return self.output(first * second)
 
 
 @spacy.registry.architectures("PairScorer.v1")
@@ -78,13 +78,13 @@ class PairSimilarity(TrainablePipe):
         return losses
 
     def read_vectors(self, docs):
-        """Take the mean of each sentence's wordpieces: an array (n_docs, 2, width)."""
+        """Compute the mean of each sentence's wordpieces, an array (n_docs, 2, width)."""
         states = [s._.trf_last_hidden_state for doc in docs for s in doc._.trf_segments]
         means = self.model.ops.xp.stack([state.mean(axis=0) for state in states])
         return means.reshape(len(docs), 2, -1)
 
     def add_gradient(self, docs, d_vectors):
-        """Go the way back: each wordpiece has an equal share in the mean."""
+        """Add the gradient of the means: each wordpiece has an equal share in its mean."""
         for doc, d_pair in zip(docs, d_vectors, strict=True):
             for sentence, d_mean in zip(doc._.trf_segments, d_pair, strict=True):
                 sentence._.trf_d_last_hidden_state += d_mean / len(sentence._.trf_word_pieces)

@@ -1,9 +1,9 @@
-"""Write small data for the configs in examples/configs; the same data every time.
+"""Generate small data for the configs in examples/configs, the same data every time.
 
 python examples/make_data.py --pipeline en_trf_bert
 
-The sentences are filled in from templates, and those of the development data with some words that
-the training data lacks. They show the format and let each config run; they are no benchmark.
+The sentences come from templates. The development data contain some words that the training data
+lack. They show the format and make each config run, and are not a benchmark.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from spacy.tokens import Doc, DocBin, Span
 
 FOLDER = Path(__file__).parent / "data"
 
-# The last two of each list occur in the development data alone.
+# The last two of each list are used in the development data only.
 FILLERS = {
     "person": "Ada Winter|Tom Okafor|Mira Lindqvist|Jonas|Priya Raman|Carla Reyes|Ivo|Nadia Stern",
     "org": "Northwind|Delta Foods|Hallam Bank|Orbit Labs|Tessel|Granite Media|Vireo|Kestrel Motors",
@@ -70,7 +70,7 @@ REQUESTS = {
         "Which {product} is the lightest?",
     ],
 }
-# A review is about several of these.
+# topic -> sentences; a review has several topics
 REVIEWS = {
     "FOOD": [
         "What a delicious {dish}!",
@@ -94,8 +94,8 @@ REVIEWS = {
     ],
 }
 
-# Tokens as text|head|label|tag, with heads counted from 1 and 0 for the root. The last token of a
-# filler stands for it, and the tokens before depend on that one.
+# Tokens as text|head|label|tag. Heads count from 1, and 0 is the root. The other tokens of a filler
+# depend on its last one.
 NEWS = [
     "{person}|2|nsubj|NNP visited|0|ROOT|VBD {gpe}|2|obj|NNP {date}|2|obl|NNP .|2|punct|.",
     "{org}|2|nsubj|NNP hired|0|ROOT|VBD {person}|2|obj|NNP in|5|case|IN {gpe}|2|obl|NNP "
@@ -115,7 +115,7 @@ NEWS = [
 ]
 ENTITIES = {"person": "PERSON", "org": "ORG", "gpe": "GPE", "date": "DATE"}
 
-# intent -> utterances as trees of what they mean: "-" is the label of what means nothing.
+# intent -> utterances as trees of their meaning; words without meaning have the label "-"
 INTENTS = {
     "find_place": [
         "find|0|ROOT a|3|- {place}|1|PLACE with|6|- {quality}|6|QUALITY {attribute}|3|ATTRIBUTE",
@@ -136,7 +136,7 @@ INTENTS = {
     ],
 }
 
-# entity -> name that it shares with others, description, texts
+# entity -> name (shared with other entities), description, texts
 MENTIONS = {
     "mercury_planet": (
         "Mercury",
@@ -172,7 +172,7 @@ MENTIONS = {
 
 
 def fill(rng: random.Random, template: str, held_out: bool) -> str:
-    """Replace {slots} by words."""
+    """Replace the {slots} of a template by words."""
     slots = [name for _, name, _, _ in string.Formatter().parse(template) if name]
     return template.format(**{slot: choose(rng, slot, held_out) for slot in slots})
 
@@ -185,9 +185,9 @@ def choose(rng: random.Random, slot: str, held_out: bool) -> str:
 
 
 def make_tree(nlp: Language, rng: random.Random, template: str, held_out: bool) -> Doc:
-    """Make a Doc with heads, labels, tags and entities."""
+    """Create a Doc with heads, labels, tags and entities."""
     words: list[str] = []
-    last = []  # of the words that each token of the template stands for
+    last = []  # the last word of each token of the template
     rows = [token.split("|") for token in template.split()]
     entities = []
     for text, *_ in rows:
@@ -212,7 +212,7 @@ def make_tree(nlp: Language, rng: random.Random, template: str, held_out: bool) 
 
 
 def make_requests(nlp: Language, rng: random.Random, n: int, held_out: bool) -> Iterator[Doc]:
-    """Texts with one of several labels."""
+    """Generate texts with one of several labels."""
     for i in range(n):
         label = list(REQUESTS)[i % len(REQUESTS)]
         doc = nlp.make_doc(fill(rng, rng.choice(REQUESTS[label]), held_out))
@@ -221,7 +221,7 @@ def make_requests(nlp: Language, rng: random.Random, n: int, held_out: bool) -> 
 
 
 def make_reviews(nlp: Language, rng: random.Random, n: int, held_out: bool) -> Iterator[Doc]:
-    """Texts with any number of labels."""
+    """Generate texts with any number of labels."""
     for _ in range(n):
         topics = rng.sample(list(REVIEWS), rng.randint(1, 3))
         doc = nlp.make_doc(" ".join(fill(rng, rng.choice(REVIEWS[t]), held_out) for t in topics))
@@ -230,13 +230,13 @@ def make_reviews(nlp: Language, rng: random.Random, n: int, held_out: bool) -> I
 
 
 def make_news(nlp: Language, rng: random.Random, n: int, held_out: bool) -> Iterator[Doc]:
-    """Docs with tags, a dependency tree and entities: two sentences each."""
+    """Generate Docs of two sentences, with tags, dependency trees and entities."""
     for _ in range(n):
         yield Doc.from_docs([make_tree(nlp, rng, rng.choice(NEWS), held_out) for _ in range(2)])
 
 
 def make_intents(nlp: Language, rng: random.Random, n: int, held_out: bool) -> Iterator[Doc]:
-    """Utterances with a label for the whole and a tree of what their parts mean."""
+    """Generate utterances with an intent, and a tree of the meaning of their parts."""
     for i in range(n):
         intent = list(INTENTS)[i % len(INTENTS)]
         doc = make_tree(nlp, rng, rng.choice(INTENTS[intent]), held_out)
@@ -245,7 +245,7 @@ def make_intents(nlp: Language, rng: random.Random, n: int, held_out: bool) -> I
 
 
 def make_mentions(nlp: Language, rng: random.Random, n: int, held_out: bool) -> Iterator[Doc]:
-    """Docs with a name that means one of several entities."""
+    """Generate Docs with a name of one of several entities."""
     for i in range(n):
         entity = list(MENTIONS)[i % len(MENTIONS)]
         name, _, templates = MENTIONS[entity]
@@ -258,9 +258,9 @@ def make_mentions(nlp: Language, rng: random.Random, n: int, held_out: bool) -> 
 def write_knowledge(
     pipeline: str, folder: Path, described: dict[str, str], names: dict[str, set[str]]
 ) -> None:
-    """Write a knowledge base, and the patterns that find its names.
+    """Write a knowledge base, and patterns for its names.
 
-    An entity's vector is what the transformer says about its description.
+    The vector of an entity is the vector of its description.
     """
     patterns = [{"label": "NAME", "pattern": name} for name in sorted(names)]
     srsly.write_json(folder / "patterns.json", patterns)
@@ -276,7 +276,7 @@ def write_knowledge(
 
 
 def write_conllu(docs: Iterable[Doc], path: Path) -> None:
-    """Write tags and trees as CoNLL-U, for the example that works without spaCy."""
+    """Write tags and trees as CoNLL-U, for the example without spaCy."""
     lines = []
     for sentence in (sentence for doc in docs for sentence in doc.sents):
         lines.append(f"# text = {sentence.text}")
@@ -299,10 +299,12 @@ TASKS: dict[str, tuple[Callable[..., Iterator[Doc]], int, int]] = {
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write everything into one folder."""
+    """Write all data into one folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=FOLDER, help="folder to write into")
-    parser.add_argument("--pipeline", default="en_trf_bert", help="makes the vectors of entities")
+    parser.add_argument("--output", type=Path, default=FOLDER, help="output folder")
+    parser.add_argument(
+        "--pipeline", default="en_trf_bert", help="computes the vectors of entities"
+    )
     args = parser.parse_args(argv)
     nlp = spacy.blank("en")
     for seed, (task, (make, n_train, n_dev)) in enumerate(TASKS.items()):

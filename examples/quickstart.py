@@ -1,4 +1,4 @@
-"""What a transformer says about every spaCy token.
+"""Show the wordpieces, the vectors and the similarity of spaCy's tokens.
 
 python examples/quickstart.py
 """
@@ -17,10 +17,10 @@ TEXTS = [
 
 
 def show_alignment(doc):
-    """Print each token beside its wordpieces, and the weight that each of them has for it.
+    """Print the wordpieces of each token, and their weights.
 
-    A wordpiece that is shared by n tokens counts 1/n for each of them. The boundary pieces,
-    [CLS] and [SEP], are shared by all tokens of their sentence.
+    A wordpiece that n tokens share has the weight 1/n for each of them. All tokens of a sentence
+    share its boundary pieces, [CLS] and [SEP].
     """
     shares = Counter(row for rows in doc._.trf_alignment for row in rows)
     lines = []
@@ -35,33 +35,36 @@ def show_alignment(doc):
 
 
 def weight(n_tokens):
+    """Format the weight of a wordpiece that n tokens share."""
     return "1" if n_tokens == 1 else f"1/{n_tokens}"
 
 
 def show_shapes(doc):
+    """Print the shapes of the arrays, and their equal sums."""
     states = doc._.trf_last_hidden_state
     print(f"doc.tensor                   {doc.tensor.shape}   tokens, width")
     print(f"doc._.trf_last_hidden_state  {states.shape}   wordpieces, width")
-    print(f"nothing is lost: they sum to {doc.tensor.sum():.3f} and {states.sum():.3f}\n")
+    print(f"nothing is lost: the sums are {doc.tensor.sum():.3f} and {states.sum():.3f}\n")
 
 
 def show_similarity(nlp):
-    """Compare a word in three sentences: its vector depends on what stands around it."""
+    """Compare one word in three sentences: its vector depends on its context."""
     text = "Apple shares rose on the news."
     apple = nlp(text)[0]
-    heading(f"How similar is Apple in '{text}' to Apple in")
+    print_heading(f"Similarity of Apple in '{text}' to Apple in")
     for other in ["Apple sold fewer iPhones this quarter.", "Apple pie is delicious."]:
         print(f"  {apple.similarity(nlp(other)[0]):.3f}  {other}")
 
 
-def heading(text):
+def print_heading(text):
+    """Print a heading, in color on a terminal."""
     print(color(text, fg="cyan", bold=True) if sys.stdout.isatty() else text)
 
 
 def main():
     nlp = spacy.load("en_trf_bert")
     for doc in nlp.pipe(TEXTS):
-        heading(doc.text)
+        print_heading(doc.text)
         show_alignment(doc)
         show_shapes(doc)
     show_similarity(nlp)

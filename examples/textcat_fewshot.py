@@ -1,10 +1,10 @@
-"""Learn to tell a few classes of text apart from a few dozen examples.
+"""Train a text classifier on a few dozen examples.
 
 python examples/textcat_fewshot.py
 python examples/textcat_fewshot.py train.jsonl test.jsonl
 
-A line of the files: {"text": "Where is my parcel?", "label": "delivery"}. Without files, requests
-to a shop are made up.
+A line of the files: {"text": "Where is my parcel?", "label": "delivery"}. Without files, the data
+are generated requests to a shop.
 """
 
 import argparse
@@ -24,19 +24,19 @@ def read_texts(path):
 
 
 def make_texts(n, seed, held_out):
-    """Make (text, label) pairs up."""
+    """Generate (text, label) pairs."""
     docs = make_requests(spacy.blank("en"), random.Random(seed), n, held_out)
     return [(doc.text, max(doc.cats, key=doc.cats.get)) for doc in docs]
 
 
 def make_examples(nlp, texts, labels):
-    """Pair each text with the scores that it should get."""
+    """Create examples with the expected score of each label."""
     cats = {label: {other: float(other == label) for other in labels} for label in labels}
     return [Example.from_dict(nlp.make_doc(text), {"cats": cats[label]}) for text, label in texts]
 
 
 def train(nlp, texts, epochs, learn_rate, batch_size=16):
-    """Add a head for the labels of the texts, and train it together with the transformer."""
+    """Add a text classifier for the labels, and train it together with the transformer."""
     labels = sorted({label for _, label in texts})
     examples = make_examples(nlp, texts, labels)
     textcat = nlp.add_pipe("trf_textcat")
@@ -55,13 +55,13 @@ def train(nlp, texts, epochs, learn_rate, batch_size=16):
 
 
 def accuracy(nlp, texts):
-    """Count how often the label with the highest score is the right one."""
+    """Compute how often the label with the highest score is the expected one."""
     docs = nlp.pipe(text for text, _ in texts)
-    right = [
+    correct = [
         max(doc.cats, key=doc.cats.get) == label
         for doc, (_, label) in zip(docs, texts, strict=True)
     ]
-    return sum(right) / len(right)
+    return sum(correct) / len(correct)
 
 
 def main(argv=None):
@@ -71,17 +71,17 @@ def main(argv=None):
     parser.add_argument("--pipeline", default="en_trf_bert", help="a pipeline with a transformer")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--learn-rate", type=float, default=2e-4)
-    parser.add_argument("--output", help="folder to save the trained pipeline in")
+    parser.add_argument("--output", help="folder for the trained pipeline")
     args = parser.parse_args(argv)
     if args.train and not args.test:
-        parser.error("give a file to test on, too")
+        parser.error("expected a second file, to test on")
 
     fix_random_seed(0)
-    learned = read_texts(args.train) if args.train else make_texts(32, 0, held_out=False)
-    tested = read_texts(args.test) if args.test else make_texts(100, 1, held_out=True)
+    train_texts = read_texts(args.train) if args.train else make_texts(32, 0, held_out=False)
+    test_texts = read_texts(args.test) if args.test else make_texts(100, 1, held_out=True)
     nlp = spacy.load(args.pipeline)
-    train(nlp, learned, args.epochs, args.learn_rate)
-    print(f"accuracy {accuracy(nlp, tested):.1%} on {len(tested)} texts")
+    train(nlp, train_texts, args.epochs, args.learn_rate)
+    print(f"accuracy {accuracy(nlp, test_texts):.1%} on {len(test_texts)} texts")
     if args.output:
         nlp.to_disk(args.output)
     return nlp

@@ -1,10 +1,10 @@
-"""Learn whether two texts say the same, which neither of them tells alone.
+"""Train a classifier of pairs: do two texts mean the same?
 
 python examples/textcat_pairs.py
 python examples/textcat_pairs.py train.jsonl test.jsonl
 
 A line of the files: {"first": "A man sleeps.", "second": "Someone is asleep.", "label": "same"}.
-Without files, pairs are made up.
+Without files, the pairs are generated.
 """
 
 import argparse
@@ -30,7 +30,7 @@ THINGS = [("bicycle", "bike"), ("sofa", "couch"), ("photo", "picture"), ("cap", 
 
 
 def read_pairs(path):
-    """Read (text, label) pairs; the text holds both texts."""
+    """Read (text, label) pairs; each text contains both texts, with the separator."""
     return [
         (f"{line['first']} {SEPARATOR} {line['second']}", line["label"])
         for line in srsly.read_jsonl(path)
@@ -38,7 +38,7 @@ def read_pairs(path):
 
 
 def make_pairs(n, seed, names):
-    """Make (text, label) pairs up: half of them say the same twice, half differ in one word."""
+    """Generate (text, label) pairs: half of them mean the same, half differ in one word."""
     rng = random.Random(seed)
     pairs = []
     for i in range(n):
@@ -55,13 +55,13 @@ def make_pairs(n, seed, names):
 
 
 def make_examples(nlp, pairs, labels):
-    """Give each text the scores that it should get."""
+    """Create examples with the expected score of each label."""
     cats = {label: {other: float(other == label) for other in labels} for label in labels}
     return [Example.from_dict(nlp.make_doc(text), {"cats": cats[label]}) for text, label in pairs]
 
 
 def train(nlp, pairs, epochs, learn_rate, batch_size=16):
-    """Add a head for the labels of the pairs, and train it together with the transformer."""
+    """Add a text classifier for the labels, and train it together with the transformer."""
     examples = make_examples(nlp, pairs, sorted({label for _, label in pairs}))
     textcat = nlp.add_pipe("trf_textcat")
     textcat.initialize(lambda: examples, nlp=nlp)
@@ -79,13 +79,13 @@ def train(nlp, pairs, epochs, learn_rate, batch_size=16):
 
 
 def accuracy(nlp, pairs):
-    """Count how often the label with the highest score is the right one."""
+    """Compute how often the label with the highest score is the expected one."""
     docs = nlp.pipe(text for text, _ in pairs)
-    right = [
+    correct = [
         max(doc.cats, key=doc.cats.get) == label
         for doc, (_, label) in zip(docs, pairs, strict=True)
     ]
-    return sum(right) / len(right)
+    return sum(correct) / len(correct)
 
 
 def main(argv=None):
@@ -95,19 +95,19 @@ def main(argv=None):
     parser.add_argument("--pipeline", default="en_trf_bert", help="a pipeline with a transformer")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--learn-rate", type=float, default=2e-4)
-    parser.add_argument("--output", help="folder to save the trained pipeline in")
+    parser.add_argument("--output", help="folder for the trained pipeline")
     args = parser.parse_args(argv)
     if args.train and not args.test:
-        parser.error("give a file to test on, too")
+        parser.error("expected a second file, to test on")
 
     fix_random_seed(0)
-    learned = read_pairs(args.train) if args.train else make_pairs(400, 0, NAMES)
-    tested = read_pairs(args.test) if args.test else make_pairs(100, 1, HELD_OUT)
-    # The separator is a setting of the pipeline, and is saved with it.
+    train_pairs = read_pairs(args.train) if args.train else make_pairs(400, 0, NAMES)
+    test_pairs = read_pairs(args.test) if args.test else make_pairs(100, 1, HELD_OUT)
+    # The separator is a setting of the pipeline, and saved with it.
     config = {"components": {"trf_wordpiecer": {"separator": SEPARATOR}}}
     nlp = spacy.load(args.pipeline, config=config)
-    train(nlp, learned, args.epochs, args.learn_rate)
-    print(f"accuracy {accuracy(nlp, tested):.1%} on {len(tested)} pairs")
+    train(nlp, train_pairs, args.epochs, args.learn_rate)
+    print(f"accuracy {accuracy(nlp, test_pairs):.1%} on {len(test_pairs)} pairs")
     if args.output:
         nlp.to_disk(args.output)
     return nlp

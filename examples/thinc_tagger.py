@@ -1,4 +1,4 @@
-"""Train a part-of-speech tagger with thinc alone: no spaCy, no pipeline.
+"""Train a part-of-speech tagger with thinc alone, without spaCy.
 
 python examples/make_data.py
 python examples/thinc_tagger.py examples/configs/thinc_tagger.cfg
@@ -36,7 +36,7 @@ from trf_bridge.align import align, apply_alignment
 
 @dataclass(frozen=True)
 class Sentence:
-    """A text, the characters (n_words, 2) of its words, and their tags."""
+    """A text, the character offsets (n_words, 2) of its words, and their tags."""
 
     text: str
     spans: Any
@@ -51,21 +51,22 @@ registry.layers("trf_bridge.TransformerModel.v1")(TransformerModel)
 
 @registry.layers("Tagger.v1")
 def make_tagger(transformer: Model[list[Wordpieces], list[Activations]]) -> Tagger:
-    """Sentences -> for each of its words a probability for each tag (n_words, n_tags)."""
+    """Build a tagger. It returns the probability of each tag for each word (n_words, n_tags)."""
     output: Model[Rows, Rows] = with_array(Softmax_v2())
     return chain(WordRows(transformer), output)
 
 
 def WordRows(transformer: Model[list[Wordpieces], list[Activations]]) -> Tagger:
-    """Sentences -> for each of its words a row of the transformer (n_words, width)."""
+    """Build a layer that returns the transformer's row of each word (n_words, width)."""
     return Model(
         "word-rows", word_rows, init=init_word_rows, layers=[transformer], dims={"nO": None}
     )
 
 
 def init_word_rows(model: Tagger, X: list[Sentence] | None = None, Y: object = None) -> None:
+    """Load the weights and the tokenizer of the checkpoint."""
     transformer = model.layers[0]
-    transformer.initialize()  # loads the weights
+    transformer.initialize()
     model.set_dim("nO", transformer.get_dim("nO"))
     model.attrs["tokenizer"] = WordpieceTokenizer.from_pretrained(
         transformer.attrs["trf_name"], overflow="window", stride=64
@@ -75,6 +76,7 @@ def init_word_rows(model: Tagger, X: list[Sentence] | None = None, Y: object = N
 def word_rows(
     model: Tagger, sentences: list[Sentence], is_train: bool
 ) -> tuple[Rows, Callable[[Rows], list[Sentence]]]:
+    """Run the transformer, and sum the rows of the wordpieces of each word."""
     tokenizer = model.attrs["tokenizer"]
     wordpieces = [tokenizer.encode([sentence.text]).wordpieces for sentence in sentences]
     activations, backprop_transformer = model.layers[0](wordpieces, is_train)
@@ -90,7 +92,7 @@ def word_rows(
 
 
 def read_conllu(path: str | Path, column: int, limit: int) -> Iterator[Sentence]:
-    """Read sentences; the tags stand in the given column, counted from 1."""
+    """Read sentences. The column of the tags is counted from 1, and a limit of 0 reads all."""
     blocks = Path(path).read_text(encoding="utf8").strip().split("\n\n")
     for block in blocks[: limit or None]:
         lines = [line.split("\t") for line in block.splitlines() if not line.startswith("#")]
@@ -104,12 +106,12 @@ def read_conllu(path: str | Path, column: int, limit: int) -> Iterator[Sentence]
 
 
 def one_hot(model: Tagger, sentence: Sentence, tags: dict[str, int]) -> Floats2d:
-    """The truth (n_words, n_tags); no tag for one that the training data lacks."""
-    truth = numpy.zeros((len(sentence.tags), len(tags)), dtype="float32")
+    """Encode the tags as (n_words, n_tags). Tags that are not in the training data are zeros."""
+    encoded = numpy.zeros((len(sentence.tags), len(tags)), dtype="float32")
     for row, tag in enumerate(sentence.tags):
         if tag in tags:
-            truth[row, tags[tag]] = 1.0
-    return model.ops.asarray2f(cast(Floats2d, truth))
+            encoded[row, tags[tag]] = 1.0
+    return model.ops.asarray2f(cast(Floats2d, encoded))
 
 
 def train_epoch(
@@ -119,7 +121,7 @@ def train_epoch(
     tags: dict[str, int],
     batch_size: int,
 ) -> float:
-    """Go through the data once. RETURNS (float): The mean loss of a word."""
+    """Train on all sentences once, and return the mean loss of a word."""
     calculate_loss = CategoricalCrossentropy(normalize=False)
     loss, n_words = 0.0, 0
     random.shuffle(sentences)
@@ -139,18 +141,19 @@ def train_epoch(
 
 
 def accuracy(model: Tagger, sentences: list[Sentence], tags: dict[str, int]) -> float:
+    """Compute the share of words with the right tag."""
     names = list(tags)
-    right = total = 0
+    correct = total = 0
     for batch in model.ops.minibatch(128, sentences):
         for guess, sentence in zip(model.predict(batch), batch, strict=True):
             guessed = [names[i] for i in guess.argmax(axis=1).tolist()]
-            right += sum(g == tag for g, tag in zip(guessed, sentence.tags, strict=True))
+            correct += sum(g == tag for g, tag in zip(guessed, sentence.tags, strict=True))
             total += len(sentence.tags)
-    return right / total
+    return correct / total
 
 
 def parse(value: str) -> Any:
-    """Read a setting: a number, true, false, or else a string."""
+    """Parse the value of a setting: a number, true, false, or else a string."""
     try:
         return json.loads(value)
     except ValueError:
@@ -158,6 +161,7 @@ def parse(value: str) -> Any:
 
 
 def main(argv: list[str] | None = None) -> Tagger:
+    """Train the tagger of a config, and return it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("config", type=Path)
     parser.add_argument("overrides", nargs="*", help="section.field=value")

@@ -1,4 +1,4 @@
-"""Each example runs, on tiny checkpoints; the configs are complete."""
+"""The examples run on tiny checkpoints, and the configs are complete."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TRAINED = {
 
 
 def invoke(*args: object) -> str:
-    """Run `spacy ...` in this process, and return what it printed."""
+    """Run `spacy ...` in this process, and return its output."""
     result = CliRunner().invoke(app, [str(arg) for arg in args])
     assert result.exit_code == 0, result.output + repr(result.exception)
     return result.output
@@ -55,7 +55,7 @@ def example(name: str) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def source(pipeline: Callable[..., Language], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A saved pipeline that is nothing but a transformer."""
+    """Save a pipeline with a transformer and no heads."""
     folder = tmp_path_factory.mktemp("source") / "pipeline"
     pipeline("bert").to_disk(folder)
     return folder
@@ -73,20 +73,20 @@ def read(path: Path) -> list[Doc]:
 
 
 def paths(name: str, source: Path, data: Path) -> list[object]:
-    """Options of a config: where its files are."""
+    """Return the options with the paths of a config."""
     folder = data / TRAINED[name][0]
-    found: list[object] = ["--paths.source", source]
-    found += ["--paths.train", folder / "train.spacy", "--paths.dev", folder / "dev.spacy"]
+    options: list[object] = ["--paths.source", source]
+    options += ["--paths.train", folder / "train.spacy", "--paths.dev", folder / "dev.spacy"]
     if name == "entity_linker":
-        found += ["--paths.kb", folder / "kb", "--paths.patterns", folder / "patterns.json"]
-    return found
+        options += ["--paths.kb", folder / "kb", "--paths.patterns", folder / "patterns.json"]
+    return options
 
 
-def test_every_config_is_tested() -> None:
+def test_all_configs_are_tested() -> None:
     assert set(CONFIGS) == {*TRAINED, "thinc_tagger"}
 
 
-def test_data_is_the_same_each_time(source: Path, data: Path, tmp_path: Path) -> None:
+def test_data_is_reproducible(source: Path, data: Path, tmp_path: Path) -> None:
     example("make_data").main(["--output", str(tmp_path), "--pipeline", str(source)])
     files = sorted(path.relative_to(data) for path in data.rglob("*.spacy"))
     assert len(files) == 10
@@ -94,7 +94,7 @@ def test_data_is_the_same_each_time(source: Path, data: Path, tmp_path: Path) ->
         assert (tmp_path / file).read_bytes() == (data / file).read_bytes(), file
 
 
-def test_data_is_what_the_tasks_need(data: Path) -> None:
+def test_data_has_the_annotations_of_each_task(data: Path) -> None:
     assert {sum(doc.cats.values()) for doc in read(data / "textcat" / "train.spacy")} == {1.0}
     reviews = read(data / "textcat_multilabel" / "train.spacy")
     assert {sum(doc.cats.values()) for doc in reviews} == {1.0, 2.0, 3.0}
@@ -109,7 +109,7 @@ def test_data_is_what_the_tasks_need(data: Path) -> None:
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_config_is_complete(name: str, source: Path, tmp_path: Path) -> None:
-    """Filling it in adds only fields of the heads: the rest can be read, and changed, in it."""
+    """`spacy init fill-config` adds fields to the heads only."""
     given = Config().from_disk(EXAMPLES / "configs" / f"{name}.cfg", interpolate=False)
     given["paths"]["source"] = str(source)
     given.to_disk(tmp_path / "given.cfg")
@@ -128,10 +128,10 @@ def test_config_trains(name: str, source: Path, data: Path, tmp_path: Path) -> N
     invoke("train", file, *options)
     score = TRAINED[name][1]
     nlp = spacy.load(tmp_path / "model-last")
-    told = nlp.meta["performance"][score]
+    reported = nlp.meta["performance"][score]
     dev = data / TRAINED[name][0] / "dev.spacy"
     invoke("evaluate", tmp_path / "model-last", dev, "--output", tmp_path / "scores.json")
-    assert json.loads((tmp_path / "scores.json").read_text())[score] == pytest.approx(told)
+    assert json.loads((tmp_path / "scores.json").read_text())[score] == pytest.approx(reported)
 
 
 @pytest.mark.parametrize("name", ["textcat", "tagger_parser_ner", "entity_linker"])
@@ -195,7 +195,7 @@ def test_convert_mentions(source: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def pair_pipeline(source: Path, capsys: pytest.CaptureFixture[str]) -> Language:
-    """The pipeline that examples/custom_component.py trains."""
+    """Train the pipeline of examples/custom_component.py."""
     arguments = ["--pipeline", str(source), "--epochs", "30", "--learn-rate", "0.01"]
     nlp: Language = example("custom_component").main(arguments)
     losses = [float(line.split()[-1]) for line in capsys.readouterr().out.splitlines()[:30]]
@@ -209,7 +209,7 @@ def test_custom_component_learns(pair_pipeline: Language, source: Path) -> None:
     before = spacy.load(source).get_pipe("trf_tok2vec").model.shims[0]._model
     after = pair_pipeline.get_pipe("trf_tok2vec").model.shims[0]._model
     pairs = zip(before.parameters(), after.parameters(), strict=True)
-    assert any(bool((one != two).any()) for one, two in pairs)
+    assert any(bool((old != new).any()) for old, new in pairs)
 
 
 def test_custom_component_can_be_saved(pair_pipeline: Language, tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_custom_component_can_be_saved(pair_pipeline: Language, tmp_path: Path) 
 
 
 def test_custom_component_sends_the_right_gradient(source: Path) -> None:
-    """Against finite differences of the loss with respect to the last hidden state."""
+    """The gradient equals finite differences of the loss."""
     nlp = spacy.load(source)
     pipe = nlp.add_pipe("pair_similarity", config={"model": {"width": 16}})
     text, similarity = example("custom_component").PAIRS[0]
@@ -272,9 +272,9 @@ def test_fewshot_without_files(source: Path, capsys: pytest.CaptureFixture[str])
 def test_pairs(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["tide", "news"]
     lines = [
-        {"first": one, "second": two, "label": "same" if one == two else "other"}
-        for one in words
-        for two in words
+        {"first": first, "second": second, "label": "same" if first == second else "other"}
+        for first in words
+        for second in words
     ]
     (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, lines)))
     files = [str(tmp_path / "pairs.jsonl")] * 2
@@ -290,15 +290,15 @@ def test_pairs(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 def test_pairs_without_files(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pairs = example("textcat_pairs")
-    made = pairs.make_pairs(200, 0, pairs.NAMES)
+    generated = pairs.make_pairs(200, 0, pairs.NAMES)
     for label, same in [("same", True), ("other", False)]:
-        texts = [text.split(" ||| ") for text, found in made if found == label]
+        texts = [text.split(" ||| ") for text, given in generated if given == label]
         assert len(texts) == 100
         synonyms = dict([*pairs.ACTIONS, *pairs.THINGS])
         for first, second in texts:
             name, action, _, thing = first.rstrip(".").split()
-            told = f"The {synonyms[thing]} was {synonyms[action]} by {name}."
-            assert (second == told) == same
+            paraphrase = f"The {synonyms[thing]} was {synonyms[action]} by {name}."
+            assert (second == paraphrase) == same
     pairs.main(["--pipeline", str(source), "--epochs", "1"])
     assert "on 100 pairs" in capsys.readouterr().out
     with pytest.raises(SystemExit):
@@ -351,7 +351,8 @@ def compare(*args: object) -> None:
 
 
 def cells_of(table: str) -> list[list[str]]:
-    """Cells of a printed table, cut where its divider says, every character one column wide."""
+    """Split a printed table into cells at the columns of its divider."""
+    # Afterwards every character is one column wide.
     even = table.replace("北", "北_").replace("京", "京_").replace("e\u0301", "é")
     header, divider, *lines = even.splitlines()
     edges = [0, *(i + 1 for i, char in enumerate(divider[:-1]) if divider[i : i + 2] == " -")]
@@ -386,13 +387,13 @@ def test_compare_wordpieces(
     assert legend.startswith("*") == ("*" in table)
 
 
-def test_compare_wordpieces_marks_what_tokens_share(
+def test_compare_wordpieces_marks_shared_wordpieces(
     checkpoint: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     compare(checkpoint("bert"), "--text", "👍🏽")  # two tokens and one unknown wordpiece
     printed = capsys.readouterr().out
     assert printed.count("[UNK]*") == 2
-    assert "* belongs to several tokens" in printed
+    assert "* shared by several tokens" in printed
     compare(checkpoint("bert"), "--text", "a b")
     assert "*" not in capsys.readouterr().out
 
@@ -411,7 +412,7 @@ def test_compare_wordpieces_fits_the_terminal(
     assert all(len(line) <= 60 for line in printed.splitlines())
 
 
-def test_compare_wordpieces_reads_no_weights(
+def test_compare_wordpieces_does_not_read_weights(
     checkpoint: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for file in checkpoint("gpt2").iterdir():
@@ -421,7 +422,7 @@ def test_compare_wordpieces_reads_no_weights(
     assert tmp_path.name in capsys.readouterr().out
 
 
-def test_compare_wordpieces_without_checkpoints_asks_the_hub() -> None:
+def test_compare_wordpieces_uses_the_hub_by_default() -> None:
     with pytest.raises(SystemExit, match=r"\[TB002\] .*google-bert/bert-base-uncased") as error:
         compare()
     assert "\n" not in str(error.value)
