@@ -2,8 +2,8 @@
 # cython: infer_types=True
 """Kernels of the alignment, on typed memoryviews.
 
-A wordpiece is linked to a run of neighbouring tokens, so one pair (first, last) per wordpiece holds
-the whole alignment; rows, counts and weights all follow from it. Callers allocate every output.
+A wordpiece is linked to a range of neighbouring tokens, so the first and the last token of each
+wordpiece determine the alignment: its rows, counts and weights. Callers allocate every output.
 """
 from cpython.unicode cimport PyUnicode_READ_CHAR
 
@@ -18,12 +18,12 @@ ctypedef fused floating:
 
 
 def trim_spans(list texts, const int[::1] n_pieces, const int[:, ::1] spans, int[:, ::1] out):
-    """Move the ends of each span inwards past white space, unless it holds nothing else.
+    """Trim white space from both ends of each span, unless it consists of white space.
 
-    A span that reaches out of its text is brought back into it first: reading there is not safe.
+    Spans are clipped to their text first, since reading beyond it is not safe.
 
-    texts (list of str, (n_docs,)): The texts that the spans point into.
-    n_pieces ((n_docs,)): How many of the spans belong to each text.
+    texts (list of str, (n_docs,)): The texts of the spans.
+    n_pieces ((n_docs,)): Number of spans of each text.
     spans ((n_wp, 2)): Character start and end.
     out ((n_wp, 2)): Receives the trimmed spans.
     """
@@ -39,7 +39,7 @@ def trim_spans(list texts, const int[::1] n_pieces, const int[:, ::1] spans, int
             end = min(max(spans[piece, 1], start), n_chars)
             while start < end and Py_UNICODE_ISSPACE(PyUnicode_READ_CHAR(text, start)):
                 start += 1
-            if start == end:  # nothing but white space, or empty: as it was
+            if start == end:  # white space, or empty: not trimmed
                 start = first
             else:
                 while Py_UNICODE_ISSPACE(PyUnicode_READ_CHAR(text, end - 1)):
@@ -59,21 +59,21 @@ def overlap(
     int[:, ::1] covered,
     int[:, ::1] ranges,
 ):
-    """Find the tokens that share a character with each wordpiece, else the nearest one.
+    """Find the tokens that share a character with each wordpiece, or else the nearest token.
 
-    The cursor over the tokens follows the wordpieces. Tokens are sorted and disjoint; wordpieces
-    nearly always are sorted too, so the cursor moves forward and the time is linear; it can move
-    back, so that a normalizer that reorders characters costs time and not correctness.
+    A cursor over the tokens follows the wordpieces. Tokens are sorted and disjoint, and wordpieces
+    are nearly always sorted too, so the cursor moves forward and the time is linear. It can also
+    move back, so results are right for normalizers that reorder characters.
 
     tokens ((n_tokens, 2)): Character start and end, sorted within each Doc.
     bounds ((n_inputs, 2)): First and last token (exclusive) of each input's Doc.
-    texts ((n_inputs, 2)): Characters of the text that each input was cut from, where its wordpieces
-        can belong: for a sentence the same as spans, for a window those of the whole sentence.
+    texts ((n_inputs, 2)): Characters of the text of each input, which limit the tokens of its
+        wordpieces: for a sentence the same as spans, for a window those of the whole sentence.
     spans ((n_inputs, 2)): Characters that each input covers.
     pieces ((n_wp, 2)): Trimmed character start and end of each wordpiece.
-    lengths ((n_inputs,)): Wordpieces of each input.
-    covered ((n_inputs, 2)): Receives the first and last token (exclusive) of each input; the
-        nearest token of its text where it covers none.
+    lengths ((n_inputs,)): Number of wordpieces of each input.
+    covered ((n_inputs, 2)): Receives the first and last token (exclusive) of each input, or the
+        nearest token of its text if it covers none.
     ranges ((n_wp, 2)): Receives the first and last token (exclusive) of each wordpiece.
     """
     cdef Py_ssize_t i, piece = 0, stop
@@ -85,7 +85,7 @@ def overlap(
             high = _bisect(tokens, 0, low, bounds[i, 1], texts[i, 1])
             first = _bisect(tokens, 1, low, high, spans[i, 0] + 1)
             last = _bisect(tokens, 0, first, high, spans[i, 1])
-            if first == last:  # a window of nothing but white space
+            if first == last:  # a window of white space
                 first = last = _nearest(tokens, first, low, high, spans[i, 0], spans[i, 1])
                 last += high > low
             covered[i, 0] = first
@@ -98,7 +98,7 @@ def overlap(
                 last = at
                 while last < high and tokens[last, 0] < end:
                     last += 1
-                # An empty span lies in a token without sharing a character with it.
+                # An empty span can lie inside a token, but shares no character with it.
                 if last == at or start == end:
                     at = last = _nearest(tokens, at, low, high, start, end)
                     last += high > low
@@ -110,7 +110,7 @@ def overlap(
 cdef int _bisect(
     const int[:, ::1] tokens, int edge, int low, int high, int char
 ) noexcept nogil:
-    """The first token in [low, high) that starts (edge 0) or ends (edge 1) there or later."""
+    """Return the first token in [low, high) whose start (edge 0) or end (edge 1) is >= char."""
     cdef int middle
     while low < high:
         middle = (low + high) // 2
@@ -122,7 +122,7 @@ cdef int _bisect(
 
 
 cdef int _seek(const int[:, ::1] tokens, int at, int low, int high, int char) noexcept nogil:
-    """The first token in [low, high) that ends after the character."""
+    """Return the first token in [low, high) that ends after the character, searching from `at`."""
     at = min(max(at, low), high)
     while at > low and tokens[at - 1, 1] > char:
         at -= 1
@@ -134,7 +134,7 @@ cdef int _seek(const int[:, ::1] tokens, int at, int low, int high, int char) no
 cdef int _nearest(
     const int[:, ::1] tokens, int at, int low, int high, int start, int end
 ) noexcept nogil:
-    """The token with the fewest characters between it and the span; on a tie the following one."""
+    """Return the token nearest to the span, in characters; the following token on a tie."""
     if at == high:
         return max(at - 1, low)
     if at > low and start - tokens[at - 1, 1] < tokens[at, 0] - end:
@@ -143,7 +143,7 @@ cdef int _nearest(
 
 
 def count_links(const int[:, ::1] ranges, int[::1] lengths) -> int:
-    """Count the wordpieces that are linked to each token.
+    """Count the wordpieces linked to each token.
 
     ranges ((n_wp, 2)): First and last token (exclusive) of each wordpiece.
     lengths ((n_tokens,)): Receives the counts; zero on entry.
@@ -167,13 +167,13 @@ def fill_links(
     int[::1] rows,
     int[::1] shares,
 ):
-    """Write each token's wordpieces, ascending, and the number of tokens that share each.
+    """Write the wordpieces of each token, ascending, and the number of tokens linked to each.
 
     ranges ((n_wp, 2)): First and last token (exclusive) of each wordpiece.
-    first_row ((n_wp,)): The wordpiece at which the Doc of each wordpiece begins.
-    cursors ((n_tokens,)): Where each token's links begin; moved to where they end.
-    rows ((n_links,)): Receives rows of the token's own Doc.
-    shares ((n_links,)): Receives the number of tokens linked to that row.
+    first_row ((n_wp,)): The first wordpiece of the Doc of each wordpiece.
+    cursors ((n_tokens,)): The start of each token's links; moved to their end.
+    rows ((n_links,)): Receives the rows of the wordpieces in their Doc.
+    shares ((n_links,)): Receives the number of tokens linked to the wordpiece.
     """
     cdef Py_ssize_t piece
     cdef int token, share, at
@@ -194,11 +194,11 @@ def gather_sum(
     const int[::1] lengths,
     floating[:, ::1] out,
 ):
-    """Weighted sum of the rows linked to each token: out[i] = sum of weights[k] * inputs[rows[k]].
+    """Compute the weighted sum of the rows of each token: out[i] = Σ weights[k] * inputs[rows[k]].
 
-    inputs ((n_wp, width)): Rows to sum.
+    inputs ((n_wp, width)): The rows of the wordpieces.
     rows, weights ((n_links,)): Linked rows and their weights, token after token.
-    lengths ((n_tokens,)): Links of each token.
+    lengths ((n_tokens,)): Number of links of each token.
     out ((n_tokens, width)): Receives the sums.
     """
     cdef Py_ssize_t token, column, link = 0, stop, width = inputs.shape[1]
@@ -228,11 +228,11 @@ def scatter_add(
     const int[::1] lengths,
     floating[:, ::1] d_inputs,
 ):
-    """The exact transpose of `gather_sum`: d_inputs[rows[k]] += weights[k] * d_out[i].
+    """Compute the exact transpose of `gather_sum`: d_inputs[rows[k]] += weights[k] * d_out[i].
 
     d_out ((n_tokens, width)): Gradient of the sums.
     rows, weights ((n_links,)): Linked rows and their weights, token after token.
-    lengths ((n_tokens,)): Links of each token.
+    lengths ((n_tokens,)): Number of links of each token.
     d_inputs ((n_wp, width)): Receives the gradient of the rows; zero on entry.
     """
     cdef Py_ssize_t token, column, link = 0, stop, width = d_out.shape[1]

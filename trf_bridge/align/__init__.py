@@ -1,4 +1,4 @@
-"""Links between wordpieces and tokens, on arrays alone: no spaCy, no torch."""
+"""Links between wordpieces and tokens. Works on arrays alone, without spaCy or torch."""
 
 from .apply import apply_alignment
 from .offsets import Alignment, align

@@ -1,4 +1,4 @@
-"""Weighted sum of wordpiece rows into token rows, and its exact transpose."""
+"""Weighted sums of wordpiece rows as token rows, and the exact transpose."""
 
 from __future__ import annotations
 
@@ -19,24 +19,26 @@ if TYPE_CHECKING:
 def apply_alignment(
     ops: Ops, alignment: Alignment, inputs: Sequence[Array]
 ) -> tuple[list[Array], Callable[[Sequence[Array]], list[Array]]]:
-    """Sum the rows of the wordpieces of each token, each shared between its tokens.
+    """Compute token rows as weighted sums of wordpiece rows.
 
-    out[i] = sum over the wordpieces j of token i of inputs[j] / s_j, where s_j tokens share j.
+    out[i] = sum over the wordpieces j of token i of inputs[j] / s_j, where s_j is the number of
+    tokens that are linked to wordpiece j.
 
-    ops (Ops): Where the arrays live.
+    ops (Ops): thinc's operations for the device of the arrays.
     alignment (Alignment): The links of the batch.
-    inputs (sequence of float, each (n_wp, width)): One array per Doc.
-    RETURNS (list of float, each (n_tokens, width)): Token rows, and a callback from their gradient
-        to that of the wordpiece rows.
+    inputs (sequence of float, each (n_wp, width)): The wordpiece rows of each Doc.
+    RETURNS (list of float, each (n_tokens, width)): The token rows of each Doc, and a callback that
+        computes the gradient of the wordpiece rows from the gradient of the token rows.
     """
     if ops.device_type != "cpu":
-        return _apply_at_once(ops, alignment, inputs)
+        return _apply_to_batch(ops, alignment, inputs)
     docs = alignment.split()
     outputs = [_forward(ops, doc, X) for doc, X in zip(docs, inputs, strict=True)]
     return outputs, partial(_backward, ops, docs, [X.shape[0] for X in inputs])
 
 
 def _forward(ops: Ops, doc: Alignment, X: Array) -> Array:
+    """Compute the token rows of one Doc."""
     Y = ops.alloc((doc.lengths.shape[0], X.shape[1]), dtype=X.dtype, zeros=False)
     gather_sum(ops.as_contig(X), doc.rows, doc.weights.astype(X.dtype), doc.lengths, Y)
     return Y
@@ -45,19 +47,21 @@ def _forward(ops: Ops, doc: Alignment, X: Array) -> Array:
 def _backward(
     ops: Ops, docs: Sequence[Alignment], n_rows: Sequence[int], d_outputs: Sequence[Array]
 ) -> list[Array]:
+    """Compute the gradient of the wordpiece rows of each Doc."""
     return [_transpose(ops, doc, n, dY) for doc, n, dY in zip(docs, n_rows, d_outputs, strict=True)]
 
 
 def _transpose(ops: Ops, doc: Alignment, n_rows: int, dY: Array) -> Array:
+    """Compute the gradient of the wordpiece rows of one Doc."""
     dX = ops.alloc((n_rows, dY.shape[1]), dtype=dY.dtype)
     scatter_add(ops.as_contig(dY), doc.rows, doc.weights.astype(dY.dtype), doc.lengths, dX)
     return dX
 
 
-def _apply_at_once(
+def _apply_to_batch(
     ops: Ops, alignment: Alignment, inputs: Sequence[Array]
 ) -> tuple[list[Array], Callable[[Sequence[Array]], list[Array]]]:
-    """All Docs in a few calls: on a GPU the number of calls costs more than the sums."""
+    """Compute the token rows of all Docs in a few calls; on a GPU, calls cost more than sums."""
     if not inputs:
         return [], lambda d_outputs: []
     n_rows = numpy.asarray([X.shape[0] for X in inputs])
@@ -70,16 +74,17 @@ def _apply_at_once(
         dX = ops.alloc(shape, dtype=dtype)
         dY = ops.xp.concatenate(d_outputs)
         ops.scatter_add(dX, rows, ops.xp.repeat(dY, alignment.lengths.tolist(), axis=0) * weights)
-        return _cut(ops, dX, n_rows)
+        return _split_rows(ops, dX, n_rows)
 
-    if not alignment.rows.size:  # reduce_sum knows no width when there is nothing to reduce
+    if not alignment.rows.size:  # reduce_sum loses the width of an empty array
         Y = ops.alloc((len(alignment.lengths), shape[1]), dtype=dtype)
     else:
         linked = ops.xp.concatenate(inputs)[rows] * weights
         Y = ops.reduce_sum(linked, ops.asarray1i(alignment.lengths))
-    return _cut(ops, Y, alignment.n_tokens), backprop
+    return _split_rows(ops, Y, alignment.n_tokens), backprop
 
 
-def _cut(ops: Ops, joined: Array, sizes: Array) -> list[Array]:
-    # Copies, so that keeping one Doc does not keep its whole batch in memory.
+def _split_rows(ops: Ops, joined: Array, sizes: Array) -> list[Array]:
+    """Split the rows of a batch into those of each Doc."""
+    # Copies, so that keeping one Doc does not keep the whole batch in memory.
     return [part.copy() for part in ops.xp.split(joined, numpy.cumsum(sizes)[:-1].tolist())]

@@ -1,4 +1,4 @@
-"""Character offsets of tokens and wordpieces -> which wordpieces belong to which token."""
+"""From character offsets of tokens and wordpieces to the links between them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .segments import find_segments, overlap_segments
 class Alignment:
     """The links between the tokens and the wordpieces of a batch of Docs.
 
-    rows (int32, (n_links,)): Wordpieces of each token, ascending, token after token. They are rows
-        of the token's own Doc.
-    lengths (int32, (n_tokens,)): Links of each token.
-    weights (float32, (n_links,)): 1 / (number of tokens that share the wordpiece).
-    n_tokens (int32, (n_docs,)): Tokens of each Doc.
+    rows (int32, (n_links,)): Rows of the wordpieces of each token in its Doc, ascending, token
+        after token.
+    lengths (int32, (n_tokens,)): Number of links of each token.
+    weights (float32, (n_links,)): 1 / (number of tokens that are linked to the wordpiece).
+    n_tokens (int32, (n_docs,)): Number of tokens of each Doc.
     """
 
     rows: Array
@@ -30,9 +30,9 @@ class Alignment:
     n_tokens: Array
 
     def split(self) -> list[Alignment]:
-        """Cut the batch into its Docs.
+        """Split the links of a batch into those of each Doc.
 
-        RETURNS (list of Alignment, (n_docs,)): Views of the same arrays.
+        RETURNS (list of Alignment, (n_docs,)): The links of each Doc, as views of the same arrays.
         """
         ends = numpy.cumsum(self.n_tokens)
         link_ends = numpy.concatenate([[0], numpy.cumsum(self.lengths)])
@@ -52,7 +52,7 @@ class Alignment:
     def tolist(self) -> list[list[int]]:
         """List the wordpieces of each token.
 
-        RETURNS (list of list of int, (n_tokens,)): Rows of the token's own Doc, ascending.
+        RETURNS (list of list of int, (n_tokens,)): Rows of the wordpieces in the Doc, ascending.
         """
         rows, lists, start = self.rows.tolist(), [], 0
         for length in self.lengths.tolist():
@@ -66,16 +66,17 @@ def align(
 ) -> Alignment:
     """Align the wordpieces of a batch of Docs to their tokens.
 
-    A token is linked to every wordpiece that it shares a character with, white space at the ends of
-    a wordpiece aside. A wordpiece that shares none is linked to the nearest token. A boundary
-    wordpiece is linked to every token of its input. In a pair, the wordpieces of a text are linked
-    to its own tokens alone, and the separator has no more than its share of the boundary pieces.
+    A token is linked to every wordpiece that shares a character with it, except for white space at
+    the ends of the wordpiece. A wordpiece that shares no character with a token is linked to the
+    nearest token. A boundary piece is linked to every token of its input. In a pair, wordpieces
+    are linked only to tokens of their own text, and the separator only to boundary pieces.
     All Docs are aligned in one pass, in time linear in tokens, wordpieces and links.
 
     texts (sequence of str, (n_docs,)): The text of each Doc.
-    token_spans (sequence of int32, each (n_tokens, 2)): Character start and end of its tokens.
-    wordpieces (sequence of Wordpieces, (n_docs,)): Its wordpieces.
-    RETURNS (Alignment): The links, with their weights.
+    token_spans (sequence of int32, each (n_tokens, 2)): Character start and end of the tokens of
+        each Doc.
+    wordpieces (sequence of Wordpieces, (n_docs,)): The wordpieces of each Doc.
+    RETURNS (Alignment): The links and their weights.
     """
     n_tokens = numpy.asarray([len(spans) for spans in token_spans], dtype="int32")
     n_pieces = numpy.asarray([len(pieces) for pieces in wordpieces], dtype="int32")
@@ -106,11 +107,17 @@ def align(
 
 
 def _links_of_ranges(ranges: Array, owners: Array, n_tokens: Array, n_pieces: Array) -> Alignment:
-    """The same as `_links` where a wordpiece may have several ranges of tokens."""
+    """Compute the links from several ranges of tokens for each wordpiece; see `_links`.
+
+    ranges (int32, (n_ranges, 2)): First and last token (exclusive) of each range.
+    owners (int32, (n_ranges,)): The wordpiece of each range, ascending.
+    n_tokens, n_pieces (int32, (n_docs,)): Number of tokens and of wordpieces of each Doc.
+    RETURNS (Alignment): The links.
+    """
     lengths = numpy.zeros(int(n_tokens.sum()), dtype="int32")
     rows = numpy.empty(count_links(ranges, lengths), dtype="int32")
     first_rows = numpy.cumsum(n_pieces, dtype="int32") - n_pieces
-    # The kernel counts rows by the place of the range; this is what brings it to the owner's row.
+    # The kernel writes the index of the range minus the shift: the owner's row in its Doc.
     shift = numpy.arange(len(owners), dtype="int32") - owners
     shift += numpy.repeat(first_rows, n_pieces)[owners]
     cursors = numpy.cumsum(lengths, dtype="int32") - lengths
@@ -122,12 +129,17 @@ def _links_of_ranges(ranges: Array, owners: Array, n_tokens: Array, n_pieces: Ar
 
 
 def _sources(pieces: Wordpieces) -> Array:
-    """The characters that each input was cut from: of a window, those of the whole sentence."""
+    """Return the characters of the text of each input; for a window, of the whole text."""
     return pieces.spans if pieces.runs is None else pieces.runs.text_spans
 
 
 def _links(ranges: Array, n_tokens: Array, n_pieces: Array) -> Alignment:
-    """Turn the range of tokens of each wordpiece into the list of wordpieces of each token."""
+    """Compute the links from one range of tokens for each wordpiece.
+
+    ranges (int32, (n_wp, 2)): First and last token (exclusive) of each wordpiece.
+    n_tokens, n_pieces (int32, (n_docs,)): Number of tokens and of wordpieces of each Doc.
+    RETURNS (Alignment): The links.
+    """
     lengths = numpy.zeros(int(n_tokens.sum()), dtype="int32")
     total = count_links(ranges, lengths)
     rows = numpy.empty(total, dtype="int32")
@@ -139,23 +151,24 @@ def _links(ranges: Array, n_tokens: Array, n_pieces: Array) -> Alignment:
 
 
 def attach_boundary(ranges: Array, covered: Array, lengths: Array, boundary: Array) -> None:
-    """Link each boundary wordpiece to every token of its input, in place.
+    """Link each boundary piece to every token of its input, in place.
 
     ranges (int32, (n_wp, 2)): First and last token (exclusive) of each wordpiece; changed.
     covered (int32, (n_inputs, 2)): First and last token (exclusive) of each input.
-    lengths (int32, (n_inputs,)): Wordpieces of each input.
-    boundary (bool, (n_wp,)): Which wordpieces are boundary pieces.
+    lengths (int32, (n_inputs,)): Number of wordpieces of each input.
+    boundary (bool, (n_wp,)): Whether each wordpiece is a boundary piece.
     """
     ranges[boundary] = numpy.repeat(covered, lengths, axis=0)[boundary]
 
 
 def share_weights(shares: Array, dtype: str = "float32") -> Array:
-    """Divide each wordpiece evenly between the tokens that are linked to it.
+    """Compute weights that divide each wordpiece evenly between the tokens linked to it.
 
-    The weights of one wordpiece add up to one, so the sum over all tokens is the sum over all
-    wordpieces and nothing is lost.
+    The weights of one wordpiece sum to one, so the sum of all token rows equals the sum of all
+    wordpiece rows.
 
     shares (int32, (n_links,)): Number of tokens linked to the wordpiece of each link.
+    dtype (str): The type of the weights.
     RETURNS (float32, (n_links,)): 1 / shares.
     """
     return numpy.reciprocal(shares, dtype=dtype)
