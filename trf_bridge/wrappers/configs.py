@@ -1,4 +1,4 @@
-"""Configs of checkpoints, and how long an input may be."""
+"""Configs of checkpoints, and the maximum length of an input."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .files import coded_errors, loading_options
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-# Hugging Face tokenizers without a maximum say so with numbers around 1e30.
+# For tokenizers without a maximum, transformers stores numbers around 1e30.
 NO_MAXIMUM = 1_000_000_000
 
 
@@ -24,14 +24,14 @@ def load_config(
 
     trf_name (str): A folder, or a name on the Hugging Face hub.
     revision (str): Branch, tag or commit on the hub; None for the main branch.
-    trust_remote_code (bool): Run code that the checkpoint brings with it.
+    trust_remote_code (bool): Whether to run code that comes with the checkpoint.
     RETURNS (PretrainedConfig): The config.
     RAISES (ValueError): TB002, TB016.
     """
     from transformers import AutoConfig
 
     with coded_errors(trf_name, errors.TB002, revision=revision or "main"):
-        # transformers 4 would guess from the name of the folder.
+        # transformers 4 would guess the config from the name of the folder.
         if Path(trf_name).is_dir() and not (Path(trf_name) / "config.json").is_file():
             raise OSError("there is no config.json in the folder")
         config: PretrainedConfig = AutoConfig.from_pretrained(
@@ -42,14 +42,14 @@ def load_config(
 
 
 def max_positions(config: PretrainedConfig, *, trust_remote_code: bool = False) -> int | None:
-    """The most wordpieces that a model has positions for.
+    """Compute the maximum number of wordpieces that a model has positions for.
 
-    Asked of the model itself, built without weights: where its position table has a padding index
-    p, as in RoBERTa, positions start at p + 1.
+    The position table is read from the model itself, built without weights. If the table has a
+    padding index p, as in RoBERTa, positions start at p + 1.
 
     config (PretrainedConfig): The config of the model.
-    trust_remote_code (bool): Run code that the checkpoint brings with it.
-    RETURNS (int): The maximum, or None for a model with relative positions alone.
+    trust_remote_code (bool): Whether to run code that comes with the checkpoint.
+    RETURNS (int): The maximum; None for a model with relative positions only.
     """
 
     n_positions = getattr(config, "max_position_embeddings", None)
@@ -57,10 +57,10 @@ def max_positions(config: PretrainedConfig, *, trust_remote_code: bool = False) 
         return None
     with torch.device("meta"):
         model = model_skeleton(config, trust_remote_code)
-    wordpieces = model.get_input_embeddings()  # of which there may be as many as positions
+    wordpieces = model.get_input_embeddings()  # can have as many rows as there are positions
     for module in model.modules():
-        is_table = isinstance(module, torch.nn.Embedding) and module.num_embeddings == n_positions
-        if is_table and module is not wordpieces and module.padding_idx is not None:
+        has_size = isinstance(module, torch.nn.Embedding) and module.num_embeddings == n_positions
+        if has_size and module is not wordpieces and module.padding_idx is not None:
             return int(n_positions - module.padding_idx - 1)
     return int(n_positions)
 
@@ -71,12 +71,12 @@ def max_length(
     *,
     trust_remote_code: bool = False,
 ) -> int | None:
-    """The most wordpieces, boundary pieces included, that one input can have.
+    """Compute the maximum number of wordpieces of one input, boundary pieces included.
 
     config (PretrainedConfig): The config of the model.
-    tokenizer (PreTrainedTokenizerBase): Its tokenizer.
-    trust_remote_code (bool): Run code that the checkpoint brings with it.
-    RETURNS (int): The smaller of the tokenizer's and the model's maximum; None for no maximum.
+    tokenizer (PreTrainedTokenizerBase): The tokenizer of the model.
+    trust_remote_code (bool): Whether to run code that comes with the checkpoint.
+    RETURNS (int): The smaller of the tokenizer's and the model's maximum; None if neither has one.
     """
     limits = [
         tokenizer.model_max_length,
@@ -87,12 +87,18 @@ def max_length(
 
 
 def model_skeleton(config: PretrainedConfig, trust_remote_code: bool) -> Any:
+    """Build a model from its config, with initial weights.
+
+    config (PretrainedConfig): The config.
+    trust_remote_code (bool): Whether to run code that comes with the checkpoint.
+    RETURNS (PreTrainedModel): The model; without memory for its weights on the device "meta".
+    """
     from transformers import AutoModel
 
     return AutoModel.from_config(config, trust_remote_code=trust_remote_code)
 
 
-# Where transformers 4 keeps the base of the rotary positions of each kind of layer.
+# The fields in which transformers 4 stores the base of the rotary positions of each kind of layer.
 ROTARY_BASES = {
     "full_attention": ("global_rope_theta", "rope_theta"),
     "sliding_attention": ("local_rope_theta", "rope_local_base_freq"),
@@ -100,17 +106,17 @@ ROTARY_BASES = {
 
 
 def read_rotary(config: PretrainedConfig) -> None:
-    """Bring settings of rotary positions to where the installed transformers looks for them.
+    """Convert settings of rotary positions to the fields that the installed transformers reads.
 
-    transformers 5 writes them as `rope_parameters`, in which 4 sees nothing to look at: it would
-    compute with the base of its defaults, and say nothing.
+    transformers 5 writes `rope_parameters`, which 4 ignores: without a warning, it would compute
+    with its default base.
 
-    config (PretrainedConfig): The config; changed where it must be.
+    config (PretrainedConfig): The config; changed for transformers 4.
     """
-    given: Any = getattr(config, "rope_parameters", None)
-    if not given or hasattr(config, "standardize_rope_params"):
+    parameters: Any = getattr(config, "rope_parameters", None)
+    if not parameters or hasattr(config, "standardize_rope_params"):
         return
-    flat = dict(given)
+    flat = dict(parameters)
     for kind, names in ROTARY_BASES.items():
         nested = flat.pop(kind, None)
         known = [name for name in names if hasattr(config, name)]

@@ -1,4 +1,4 @@
-"""Files of checkpoints and saved components: reading, writing, and what goes wrong on the way."""
+"""Files of checkpoints and of saved components: reading, writing and errors."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 from .. import errors
 from ..about import __version__
 
-# The layout of what `to_bytes` and `to_disk` write. Raise it when an older version could no longer
-# read the files.
+# The format of the files that `to_bytes` and `to_disk` write. Increase it if older versions cannot
+# read the new files.
 FORMAT = 1
 
 
 def check_format(found: Any, path: object) -> None:
-    """Check that this version can read a file.
+    """Check that this version can read the format of a file.
 
-    found (int): The format that the file names.
+    found (int): The format in the file.
     path (object): The file, for the message.
     RAISES (ValueError): TB005.
     """
@@ -30,10 +30,10 @@ def check_format(found: Any, path: object) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a settings file of a saved component.
+    """Read the settings file of a saved component.
 
     path (Path): The file.
-    RETURNS (dict): Its content.
+    RETURNS (dict): The settings.
     RAISES (ValueError): TB006.
     """
     try:
@@ -46,9 +46,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def save_files(saveable: Any, folder: Path) -> None:
-    """Save what has a `save_pretrained` method into a folder, the weights in one file.
+    """Save a model or a tokenizer of transformers into a folder, with the weights in one file.
 
-    saveable (PreTrainedModel, PreTrainedTokenizerBase): What to save.
+    saveable (PreTrainedModel, PreTrainedTokenizerBase): The model or the tokenizer.
     folder (Path): An existing folder.
     """
     options = {} if hasattr(saveable, "all_special_ids") else {"max_shard_size": "1000GB"}
@@ -57,9 +57,9 @@ def save_files(saveable: Any, folder: Path) -> None:
 
 
 def files_to_bytes(saveable: Any) -> dict[str, bytes]:
-    """Save what has a `save_pretrained` method, and read the files back.
+    """Serialize a model or a tokenizer of transformers to the bytes of its files.
 
-    saveable (PreTrainedModel, PreTrainedTokenizerBase): What to save.
+    saveable (PreTrainedModel, PreTrainedTokenizerBase): The model or the tokenizer.
     RETURNS (dict): The content of each file, by name.
     """
     with TemporaryDirectory() as folder:
@@ -69,10 +69,10 @@ def files_to_bytes(saveable: Any) -> dict[str, bytes]:
 
 @contextlib.contextmanager
 def files_from_bytes(files: dict[str, bytes]) -> Iterator[Path]:
-    """Lay files out in a temporary folder, for what can only be loaded from one.
+    """Write files to a temporary folder, for loaders that only accept a folder.
 
     files (dict): The content of each file, by name.
-    YIELDS (Path): The folder, there until the block ends.
+    YIELDS (Path): The folder, which is deleted at the end of the block.
     """
     with TemporaryDirectory() as folder:
         for name, content in files.items():
@@ -82,10 +82,16 @@ def files_from_bytes(files: dict[str, bytes]) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def coded_errors(trf_name: str, message: str, **details: str) -> Iterator[None]:
-    """Give whatever the libraries raise while they read a checkpoint a code and advice."""
+    """Convert errors of the libraries that read a checkpoint to an error with a code and advice.
+
+    trf_name (str): The checkpoint, for the message.
+    message (str): A template of `errors`, with fields for the checkpoint and the reason.
+    details (str): Values of other fields of the template.
+    RAISES (ValueError): The message; TB016 if the checkpoint needs `trust_remote_code`.
+    """
     try:
         yield
-    except Exception as error:  # tokenizers raises no narrower kind, and a broken file may any
+    except Exception as error:  # tokenizers raises no narrower class, and broken files raise any
         if str(error).startswith("[TB"):
             raise
         reason = " ".join(str(error).split())
@@ -96,6 +102,13 @@ def coded_errors(trf_name: str, message: str, **details: str) -> Iterator[None]:
 
 
 def loading_options(trf_name: str, revision: str | None, trust_remote_code: bool) -> dict[str, Any]:
+    """Build the keyword arguments for the `from_pretrained` methods of transformers.
+
+    trf_name (str): A folder, or a name on the Hugging Face hub.
+    revision (str): Branch, tag or commit on the hub; None for the main branch.
+    trust_remote_code (bool): Whether to run code that comes with the checkpoint.
+    RETURNS (dict): The arguments. A folder is read without the network.
+    """
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     if Path(trf_name).is_dir():
         options["local_files_only"] = True
@@ -106,7 +119,7 @@ def loading_options(trf_name: str, revision: str | None, trust_remote_code: bool
 
 @contextlib.contextmanager
 def no_progress_bar() -> Iterator[None]:
-    """Keep transformers from drawing a bar for a fraction of a second of work."""
+    """Turn off the progress bars of transformers, for work that takes a fraction of a second."""
     from transformers.utils import logging
 
     if not logging.is_progress_bar_enabled():

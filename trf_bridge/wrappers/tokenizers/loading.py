@@ -1,7 +1,8 @@
-"""Tokenizers of checkpoints and of saved pipelines."""
+"""Loads tokenizers of checkpoints and of saved pipelines."""
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,8 @@ def load_tokenizer(
 
     trf_name (str): A folder, or a name on the Hugging Face hub.
     revision (str): Branch, tag or commit on the hub; None for the main branch.
-    trust_remote_code (bool): Run code that the checkpoint brings with it.
-    RETURNS (PreTrainedTokenizerBase): The tokenizer, a fast one where there is one.
+    trust_remote_code (bool): Whether to run code that comes with the checkpoint.
+    RETURNS (PreTrainedTokenizerBase): The tokenizer; a fast one if the checkpoint has one.
     RAISES (ValueError): TB004, TB016.
     """
     from transformers import AutoTokenizer
@@ -30,24 +31,24 @@ def load_tokenizer(
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             trf_name, use_fast=True, **loading_options(trf_name, revision, trust_remote_code)
         )
-        # Without its files transformers 5 makes a tokenizer that knows nothing and says nothing.
-        # Some have no vocabulary, and so no files of it, such as those of single bytes.
+        # If files are missing, transformers 5 builds a tokenizer without a vocabulary and no error.
+        # Tokenizers of single bytes have no vocabulary files.
         names = {"tokenizer.json", *tokenizer.vocab_files_names.values()}
         needed = bool(tokenizer.vocab_files_names)
         folder = Path(trf_name)
         if needed and folder.is_dir() and not any((folder / name).is_file() for name in names):
-            raise ValueError(f"none of these is there: {', '.join(sorted(names))}")
+            raise ValueError(f"none of these files exists: {', '.join(sorted(names))}")
     return tokenizer
 
 
 def load_saved_tokenizer(
     folder: Path, *, type_ids: bool, trust_remote_code: bool = False
 ) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of a saved pipeline, so that it cuts as it did when it was saved.
+    """Load the tokenizer of a saved pipeline, so that it splits texts as when it was saved.
 
-    folder (Path): What `save_files` wrote.
+    folder (Path): A folder that `save_files` wrote.
     type_ids (bool): Whether the model reads type ids.
-    trust_remote_code (bool): Run code that the tokenizer brings with it.
+    trust_remote_code (bool): Whether to run code that comes with the tokenizer.
     RETURNS (PreTrainedTokenizerBase): The tokenizer.
     RAISES (ValueError): TB004, TB016.
     """
@@ -58,17 +59,17 @@ def load_saved_tokenizer(
             return rebuild_tokenizer(folder, type_ids=type_ids)
         tokenizer = load_tokenizer(str(folder), trust_remote_code=trust_remote_code)
         if tokenizer.is_fast and not has_code:
-            raise ValueError("tokenizer.json is not there")
+            raise ValueError("tokenizer.json is missing")
         return tokenizer
 
 
 def rebuild_tokenizer(folder: Path, *, type_ids: bool) -> PreTrainedTokenizerBase:
-    """Load a saved fast tokenizer as its tokenizer.json describes it, whatever its class was.
+    """Load a saved fast tokenizer as its tokenizer.json defines it, independent of its class.
 
-    The classes of transformers 5 put normalizers of their own in the place of those in the file,
-    and those of 4 don't know all that 5 writes.
+    The classes of transformers 5 replace normalizers of the file with their own, and those of
+    transformers 4 cannot read everything that 5 writes.
 
-    folder (Path): What `save_pretrained` wrote.
+    folder (Path): A folder that `save_pretrained` wrote.
     type_ids (bool): Whether the model reads type ids.
     RETURNS (PreTrainedTokenizerBase): The tokenizer.
     """
@@ -101,11 +102,30 @@ def rebuild_tokenizer(folder: Path, *, type_ids: bool) -> PreTrainedTokenizerBas
             if name in settings
         },
     )
-    # What was read, once more: the class has put settings of its own into what it was given.
+    # The class has changed the settings of the tokenizer that was passed to it.
     tokenizer._tokenizer = Tokenizer.from_file(path)
     return tokenizer
 
 
+def copy_backend(tokenizer: PreTrainedTokenizerBase) -> Any:
+    """Copy the Rust part of a fast tokenizer, without truncation and padding.
+
+    tokenizer (PreTrainedTokenizerBase): The tokenizer.
+    RETURNS (tokenizers.Tokenizer): The copy.
+    RAISES (ValueError): TB004.
+    """
+    try:
+        backend = copy.deepcopy(tokenizer.backend_tokenizer)
+    except Exception as error:  # tokenizers raises no narrower class
+        reason = f"it can't be copied or saved: {error}"
+        raise ValueError(
+            errors.TB004.format(trf_name=tokenizer.name_or_path, reason=reason)
+        ) from error
+    backend.no_padding()
+    backend.no_truncation()
+    return backend
+
+
 def _content(piece: Any) -> str:
-    """A special piece may be written down with how it is found in a text."""
+    """Return the string of a special token, which can be stored with options for its use."""
     return str(piece["content"] if isinstance(piece, dict) else piece)

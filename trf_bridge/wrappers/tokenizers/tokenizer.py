@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from ...types import Array, Runs, Wordpieces, escape_piece
 from ..configs import load_config
 from ..configs import max_length as find_max_length
 from .forking import guard_forks
-from .loading import load_tokenizer
+from .loading import copy_backend, load_tokenizer
 from .pair_encoding import Pair, encode_pair
 from .slow.backend import SlowBackend
 from .windows import WindowPlanner
@@ -95,7 +94,7 @@ class WordpieceTokenizer:
         )
         self.split_special_tokens = split_special_tokens
         self._backend: Any = (
-            _copy_backend(tokenizer)
+            copy_backend(tokenizer)
             if getattr(tokenizer, "is_fast", False)
             else SlowBackend(tokenizer)
         )
@@ -281,20 +280,6 @@ class WordpieceTokenizer:
             n_pieces=numpy.asarray([len(plan.rows) for plan in plans], dtype="int32"),
             cut=numpy.asarray([plan.truncated for plan in plans], dtype="bool"),
         )
-
-
-def _copy_backend(tokenizer: PreTrainedTokenizerBase) -> Any:
-    """Copy the Rust part of a tokenizer, without truncation and padding."""
-    try:
-        backend = copy.deepcopy(tokenizer.backend_tokenizer)
-    except Exception as error:  # tokenizers raises no narrower class
-        reason = f"it can't be copied or saved: {error}"
-        raise ValueError(
-            errors.TB004.format(trf_name=tokenizer.name_or_path, reason=reason)
-        ) from error
-    backend.no_padding()
-    backend.no_truncation()
-    return backend
 
 
 def _raise_for_surrogates(texts: Sequence[str]) -> None:
