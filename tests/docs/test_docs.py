@@ -239,9 +239,9 @@ def generated(part: str) -> str:
 
 
 def section(text: str, title: str) -> str:
-    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.M | re.S)
-    assert found, title
-    return found[1]
+    match = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+    assert match, title
+    return match[1]
 
 
 def rows_of(text: str) -> dict[str, list[str]]:
@@ -251,8 +251,8 @@ def rows_of(text: str) -> dict[str, list[str]]:
 
 
 def ours(group: str) -> dict[str, Any]:
-    found = [e for e in entry_points(group=group) if e.value.startswith("trf_bridge.")]
-    return {entry.name: entry.load() for entry in found}
+    own = [e for e in entry_points(group=group) if e.value.startswith("trf_bridge.")]
+    return {entry.name: entry.load() for entry in own}
 
 
 def test_components_are_described_with_every_field() -> None:
@@ -527,8 +527,8 @@ def test_commands_of_the_package_are_described() -> None:
     assert re.findall(r"^## (\w+)$", text, re.M) == names
     for name in names:
         for parameter in group.get_command(None, name).params:
-            shown = (parameter.metavar or parameter.opts[-1]).replace("|", "\\|")
-            assert getattr(parameter, "hidden", False) or shown in section(text, name)
+            term = (parameter.metavar or parameter.opts[-1]).replace("|", "\\|")
+            assert getattr(parameter, "hidden", False) or term in section(text, name)
 
 
 # Pictures

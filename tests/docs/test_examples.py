@@ -342,8 +342,8 @@ def test_thinc_tagger_needs_no_spacy_pipeline() -> None:
 def test_thinc_tagger_is_typed() -> None:
     pytest.importorskip("mypy")
     command = [sys.executable, "-m", "mypy", "examples/thinc_tagger.py"]
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stdout + found.stderr
+    completed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
 
 
 def compare(*args: object) -> None:
@@ -378,9 +378,9 @@ def test_compare_wordpieces(
     for column, name in enumerate(names, start=1):
         plain = oracles.load_plain_tokenizer(checkpoint(name))
         pieces = plain.convert_ids_to_tokens(plain(text, add_special_tokens=False)["input_ids"])
-        shown = [piece for line in tokens for piece in line[column].split()]
-        shared = {piece for piece in shown if piece.endswith("*")}
-        assert [p for i, p in enumerate(shown) if p not in shared or p not in shown[:i]] == [
+        printed = [piece for line in tokens for piece in line[column].split()]
+        shared = {piece for piece in printed if piece.endswith("*")}
+        assert [p for i, p in enumerate(printed) if p not in shared or p not in printed[:i]] == [
             f"{piece}*" if f"{piece}*" in shared else piece for piece in pieces
         ]
         assert totals[column] == str(len(plain(text)["input_ids"]))
