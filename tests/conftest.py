@@ -1,4 +1,4 @@
-"""Fixtures: tiny checkpoints, the pipelines around them, and no network."""
+"""Fixtures: tiny checkpoints, pipelines that use them, and a blocked network."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from locations import SHARED
 from tiny import FAMILIES, save_checkpoint
 
 WITH_HUB = os.environ.get("TRF_BRIDGE_TEST_HUB") == "1"
-# Tiny products gain nothing from threads, and other processes may want the cores.
+# Tiny matrix products gain nothing from threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 if not WITH_HUB:
     os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
 
-# A failure must be there again in the next run, on any machine.
+# Failures are reproducible: the same examples in every run, on every machine.
 settings.register_profile(
     "trf_bridge",
     deadline=None,
@@ -34,6 +34,7 @@ settings.load_profile("trf_bridge")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests whose data, hub access, device or browser is not available."""
     for item in items:
         if item.get_closest_marker("shared") and not (SHARED / "data").is_dir():
             item.add_marker(pytest.mark.skip(reason="no folder shared/data beside the checkout"))
@@ -46,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _no_browser() -> str:
-    """Why there are no tests in a browser; empty where there are."""
+    """Return why browser tests cannot run, or an empty string if they can."""
     if find_chromium() is None:
         return "no Chromium: install it (Debian: apt-get install chromium), or set CHROMIUM"
     if importlib.util.find_spec("websockets") is None:
@@ -63,7 +64,7 @@ def _has_gpu() -> bool:
 
 @pytest.fixture(autouse=True)
 def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Refuse every connection to another machine, and fail the test that tried.
+    """Block every connection to another machine, and fail the test that attempted one.
 
     Tests marked as browser or loopback may connect to 127.0.0.1.
     """
@@ -73,20 +74,20 @@ def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     attempts: list[object] = []
     connect, getaddrinfo = socket.socket.connect, socket.getaddrinfo
     marks = (request.node.get_closest_marker(name) for name in ("browser", "loopback"))
-    within = {"127.0.0.1"} if any(marks) else set()
+    allowed = {"127.0.0.1"} if any(marks) else set()
 
     def refuse(self: socket.socket, address: Any) -> None:
-        if self.family == socket.AF_UNIX or address[0] in within:
+        if self.family == socket.AF_UNIX or address[0] in allowed:
             connect(self, address)
             return
         attempts.append(address)
-        raise OSError("a test tried to reach the network")
+        raise OSError("a test attempted to use the network")
 
     def refuse_lookup(host: Any, *args: Any, **kwargs: Any) -> Any:
-        if host in within:
+        if host in allowed:
             return getaddrinfo(host, *args, **kwargs)
         attempts.append(host)
-        raise OSError("a test tried to reach the network")
+        raise OSError("a test attempted to use the network")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse_lookup)
@@ -96,36 +97,36 @@ def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Name of a family -> folder of its tiny checkpoint, which is not to be changed."""
-    made: dict[str, Path] = {}
+    """Return a function: name of a family -> folder of its tiny checkpoint, shared by all tests."""
+    folders: dict[str, Path] = {}
 
     def get(name: str) -> Path:
-        if name not in made:
-            made[name] = save_checkpoint(name, tmp_path_factory.mktemp(name))
-        return made[name]
+        if name not in folders:
+            folders[name] = save_checkpoint(name, tmp_path_factory.mktemp(name))
+        return folders[name]
 
     return get
 
 
 @pytest.fixture(scope="session")
 def pipeline(checkpoint: Callable[[str], Path]) -> Callable[..., Any]:
-    """Name of a family and settings -> pipeline, shared by the tests and not to be changed."""
-    made: dict[Any, Any] = {}
+    """Return a function: name of a family, settings -> pipeline, shared by all tests: read only."""
+    pipelines: dict[Any, Any] = {}
 
     def get(name: str, **options: Any) -> Any:
         import trf_bridge
 
         key = (name, *sorted(options.items()))
-        if key not in made:
-            made[key] = trf_bridge.from_pretrained(checkpoint(name), **options)
-        return made[key]
+        if key not in pipelines:
+            pipelines[key] = trf_bridge.from_pretrained(checkpoint(name), **options)
+        return pipelines[key]
 
     return get
 
 
 @pytest.fixture(scope="module")
 def source(pipeline: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a saved pipeline that is nothing but a transformer."""
+    """Save a pipeline without heads and return its folder."""
     folder = tmp_path_factory.mktemp("source") / "pipeline"
     pipeline("bert").to_disk(folder)
     return folder
@@ -133,7 +134,7 @@ def source(pipeline: Callable[..., Any], tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def fresh(checkpoint: Callable[[str], Path]) -> Callable[..., Any]:
-    """Name of a family and settings -> a pipeline of the test's own."""
+    """Return a function: name of a family, settings -> new pipeline, which the test may change."""
 
     def make(name: str, **options: Any) -> Any:
         import trf_bridge
@@ -145,6 +146,6 @@ def fresh(checkpoint: Callable[[str], Path]) -> Callable[..., Any]:
 
 @pytest.fixture(params=list(FAMILIES))
 def family(request: pytest.FixtureRequest) -> str:
-    """The name of each family in turn."""
+    """Return the name of each family in turn."""
     name: str = request.param
     return name

@@ -1,4 +1,4 @@
-"""What others may rely on: names, light imports, entry points."""
+"""The public interface: names, light imports, entry points."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ ENTRY_POINTS = {
 
 
 def run(code, cwd):
-    """What a fresh process prints, as JSON."""
-    done = subprocess.run(
+    """Run code in a new process and return its output, parsed as JSON."""
+    process = subprocess.run(
         [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=True
     )
-    return json.loads(done.stdout)
+    return json.loads(process.stdout)
 
 
-def test_public_names_are_these():
+def test_public_names():
     assert sorted(trf_bridge.__all__) == NAMES
     for name in NAMES:
         assert getattr(trf_bridge, name) is not None
         assert name in dir(trf_bridge)
 
 
-def test_names_of_the_alignment_are_these():
-    """A package of its own: its function `align` has the package's name."""
+def test_public_names_of_the_alignment():
+    """`trf_bridge.align` is the package, not the function of the same name inside of it."""
     import trf_bridge.align
 
     assert sorted(trf_bridge.align.__all__) == ["Alignment", "align", "apply_alignment"]
@@ -66,12 +66,12 @@ def test_names_of_the_alignment_are_these():
     assert inspect.ismodule(trf_bridge.align)
 
 
-def test_other_names_are_not_there():
+def test_unknown_names_raise_attribute_errors():
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = trf_bridge.no_such_name
 
 
-def test_arguments_of_the_public_names_are_these():
+def test_arguments_of_the_public_names():
     def names(function):
         return list(inspect.signature(function).parameters)
 
@@ -116,7 +116,7 @@ def test_import_is_light(tmp_path):
 
 
 def test_blank_pipeline_changes_nothing_in_the_process(tmp_path):
-    """No environment variable, no hook at forks, nothing registered with transformers."""
+    """It sets no environment variable, no fork hook, and nothing in transformers."""
     code = """
 import json, os, sys
 
@@ -149,7 +149,7 @@ print(json.dumps({name: sorted(values) for name, values in found.items()}))
     assert run(code, tmp_path) == nothing
 
 
-def test_factories_are_found_by_spacy_alone(tmp_path):
+def test_spacy_finds_the_factories_without_an_import(tmp_path):
     code = """
 import json, spacy
 nlp = spacy.blank("en")
@@ -176,7 +176,7 @@ def test_architectures_carry_a_version():
             assert entry.name.rpartition(".v")[2].isdigit()
 
 
-def test_version_is_that_of_the_distribution():
+def test_version_equals_that_of_the_distribution():
     assert trf_bridge.__version__ == version("trf_bridge")
 
 
@@ -186,7 +186,7 @@ def test_types_and_stubs_are_installed():
     assert (folder / "_align.pyi").is_file()
 
 
-def test_stub_has_the_functions_of_the_module():
+def test_stub_declares_the_functions_of_the_module():
     import ast
 
     from trf_bridge import _align

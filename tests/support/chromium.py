@@ -1,4 +1,4 @@
-"""A headless Chromium, driven through its DevTools protocol."""
+"""A headless Chromium, controlled through its DevTools protocol."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ FLAGS = [
     "--window-size=1200,900",
     "--remote-debugging-port=0",
 ]
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 
 def find_chromium() -> str | None:
-    """The program, from the environment variable CHROMIUM or by its usual names."""
+    """Return the path of Chromium, from the variable CHROMIUM or by its usual names."""
     given = os.environ.get("CHROMIUM")
     return shutil.which(given) if given else next(filter(None, map(shutil.which, NAMES)), None)
 
 
 class Page:
-    """One tab."""
+    """A browser tab."""
 
     def __init__(self, socket: Any) -> None:
         self._socket = socket
@@ -47,11 +47,11 @@ class Page:
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **params: Any) -> Any:
-        """Send a command and wait for its answer."""
+        """Send a command and return its result."""
         self._last += 1
         self._socket.send(json.dumps({"id": self._last, "method": method, "params": params}))
         while True:
-            message = json.loads(self._socket.recv(timeout=PATIENCE))
+            message = json.loads(self._socket.recv(timeout=TIMEOUT))
             if message.get("id") == self._last:
                 assert "error" not in message, (method, message["error"])
                 return message["result"]
@@ -59,7 +59,7 @@ class Page:
                 self.events.append(message)
 
     def open(self, path: Path) -> None:
-        """Load a file, and wait until every picture in it is ready."""
+        """Load a file and wait until every figure in it is ready."""
         self.events.clear()
         self.call("Page.navigate", url=path.absolute().as_uri())
         self.wait_for(
@@ -68,22 +68,22 @@ class Page:
         )
 
     def evaluate(self, expression: str) -> Any:
-        """The value of an expression in the page."""
-        done = self.call(
+        """Evaluate an expression in the page and return its value."""
+        reply = self.call(
             "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
         )
-        assert "exceptionDetails" not in done, done["exceptionDetails"]
-        return done["result"].get("value")
+        assert "exceptionDetails" not in reply, reply["exceptionDetails"]
+        return reply["result"].get("value")
 
     def wait_for(self, expression: str) -> None:
         """Wait until an expression is true."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT
         while not self.evaluate(expression):
             assert time.monotonic() < end, f"never true: {expression}"
             time.sleep(0.02)
 
     def texts(self, selector: str) -> list[str]:
-        """The text of every element, as it is shown."""
+        """Return the text of every element that matches a selector."""
         found: list[str] = self.evaluate(
             f"[...document.querySelectorAll({json.dumps(selector)})].map(e => e.textContent)"
         )
@@ -103,30 +103,31 @@ class Page:
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **options)
 
     def prefer(self, scheme: str) -> None:
-        """Be a reader who likes "light" or "dark"."""
+        """Emulate the preferred color scheme "light" or "dark"."""
         feature = {"name": "prefers-color-scheme", "value": scheme}
         self.call("Emulation.setEmulatedMedia", features=[feature])
 
     def screenshot(self, path: Path) -> None:
-        """Keep a picture of the whole page."""
+        """Save a screenshot of the whole page."""
         shot = self.call("Page.captureScreenshot", captureBeyondViewport=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(shot["data"]))
 
     def requested(self) -> list[str]:
-        """The addresses that the page asked for."""
-        self.evaluate("0")  # takes in what was said in the meantime
+        """Return the addresses that the page requested."""
+        self.evaluate("0")  # receives the events until now
         sent = [e for e in self.events if e["method"] == "Network.requestWillBeSent"]
         return [event["params"]["request"]["url"] for event in sent]
 
     def complaints(self) -> list[Any]:
-        """Exceptions of scripts, and errors in the log."""
+        """Return the exceptions of scripts and the errors in the log."""
         self.evaluate("0")
         thrown = [e for e in self.events if e["method"] == "Runtime.exceptionThrown"]
         logged = [e for e in self.events if e["method"] == "Log.entryAdded"]
         return thrown + [e for e in logged if e["params"]["entry"]["level"] == "error"]
 
     def _middle(self, selector: str) -> tuple[float, float]:
+        """Scroll to an element and return the position of its middle."""
         box = self.evaluate(
             f"(() => {{const e = document.querySelector({json.dumps(selector)});"
             "e.scrollIntoView({block: 'center'}); const b = e.getBoundingClientRect();"
@@ -137,7 +138,7 @@ class Page:
 
 @contextmanager
 def chromium() -> Iterator[Page]:
-    """Start a browser with nothing remembered, and end it."""
+    """Start a browser with an empty profile, and stop it at the end."""
     from websockets.sync.client import connect
 
     program = find_chromium()
@@ -163,8 +164,8 @@ def chromium() -> Iterator[Page]:
 
 
 def _port(folder: Path, process: subprocess.Popen[bytes]) -> int:
-    """The port that the browser took, which it writes into its folder."""
-    end = time.monotonic() + PATIENCE
+    """Return the port that the browser chose and wrote into its folder."""
+    end = time.monotonic() + TIMEOUT
     while time.monotonic() < end:
         assert process.poll() is None, f"Chromium ended with {process.returncode}"
         try:
@@ -178,13 +179,14 @@ def _port(folder: Path, process: subprocess.Popen[bytes]) -> int:
 
 
 def _address(port: int) -> str:
+    """Return the address of the first tab's DevTools socket."""
     from urllib.request import ProxyHandler, build_opener
 
     opener = build_opener(ProxyHandler({}))
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while time.monotonic() < end:
-        with opener.open(f"http://127.0.0.1:{port}/json/list", timeout=PATIENCE) as answer:
-            pages = [target for target in json.load(answer) if target["type"] == "page"]
+        with opener.open(f"http://127.0.0.1:{port}/json/list", timeout=TIMEOUT) as response:
+            pages = [target for target in json.load(response) if target["type"] == "page"]
         if pages:
             address: str = pages[0]["webSocketDebuggerUrl"]
             return address

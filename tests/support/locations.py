@@ -1,4 +1,4 @@
-"""Where the tests look for what is not part of the checkout."""
+"""Paths outside of the checkout that some tests use."""
 
 from __future__ import annotations
 

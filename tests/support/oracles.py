@@ -1,4 +1,4 @@
-"""What is right, computed slowly: the alignment in plain Python, and plain transformers."""
+"""Slow reference results: the alignment in plain Python, and plain calls of transformers."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Any, NamedTuple
 import numpy
 from spacy.pipeline import Sentencizer
 
-# Encoders that have a class of their own.
+# Classes of encoders that AutoModel would load together with a decoder.
 ENCODERS = {"t5": "T5EncoderModel"}
 
 
 class Sentence(NamedTuple):
-    """The wordpieces of one sentence, by a plain call of the Hugging Face tokenizer.
+    """The wordpieces of one sentence, from a plain call of the Hugging Face tokenizer.
 
-    offsets count from the start of the Doc; end is where the last kept wordpiece ends.
+    offsets are positions in the text of the Doc. end is the end of the sentence, or of its last
+    wordpiece if the sentence was truncated.
     """
 
     ids: list[int]
@@ -28,16 +29,17 @@ class Sentence(NamedTuple):
 
 
 def plain_sentences(doc: Any, tokenizer: Any, max_length: int | None = None) -> list[Sentence]:
-    """Tokenize the text of each sentence as a user of transformers would.
+    """Tokenize the text of each sentence with a plain call of the tokenizer.
 
-    A special token in the text is text. Docs without boundaries are split by spaCy's sentencizer.
+    Special tokens that occur in the text are not boundary pieces. Docs without sentence boundaries
+    are split by spaCy's sentencizer.
     """
     if not len(doc):
         return []
     if not doc.has_annotation("SENT_START"):
         doc = Sentencizer()(doc.copy())
     sents = list(doc.sents)
-    found = []
+    sentences = []
     for sent in sents:
         start = sent.start_char
         options = {} if max_length is None else {"truncation": True, "max_length": max_length}
@@ -49,37 +51,37 @@ def plain_sentences(doc: Any, tokenizer: Any, max_length: int | None = None) -> 
         )
         boundary = [bool(flag) for flag in encoded["special_tokens_mask"]]
         offsets = [(a + start, b + start) for a, b in encoded["offset_mapping"]]
-        cut = False
+        truncated = False
         if max_length is not None:
             whole = tokenizer(sent.text)["input_ids"]
-            cut = len(whole) > max_length
-        ends = [b for (_, b), edge in zip(offsets, boundary, strict=True) if not edge]
-        found.append(
+            truncated = len(whole) > max_length
+        ends = [b for (_, b), flag in zip(offsets, boundary, strict=True) if not flag]
+        sentences.append(
             Sentence(
                 ids=encoded["input_ids"],
                 type_ids=encoded.get("token_type_ids"),
                 offsets=offsets,
                 boundary=boundary,
                 start=start,
-                end=max(ends, default=start) if cut else sent.end_char,
+                end=max(ends, default=start) if truncated else sent.end_char,
             )
         )
-    return found
+    return sentences
 
 
 def align_doc(doc: Any, sentences: list[Sentence]) -> list[list[int]]:
-    """The wordpieces of each token of a Doc, wordpieces counted through the Doc."""
+    """Return the wordpieces of each token of a Doc, numbered from the start of the Doc."""
     links: list[list[int]] = [[] for _ in range(len(doc))]
     tokens = [(token.idx, token.idx + len(token)) for token in doc]
     row = 0
     for sentence in sentences:
-        found = link_pieces(
+        tokens_of_pieces = link_pieces(
             doc.text, tokens, sentence.offsets, sentence.boundary, (sentence.start, sentence.end)
         )
-        for offset, linked in enumerate(found):
+        for offset, linked in enumerate(tokens_of_pieces):
             for token in linked:
                 links[token].append(row + offset)
-        row += len(found)
+        row += len(tokens_of_pieces)
     return links
 
 
@@ -90,11 +92,11 @@ def link_pieces(
     boundary: list[bool],
     span: tuple[int, int],
 ) -> list[list[int]]:
-    """The tokens of each wordpiece of one input, by looking at every pair."""
+    """Return the tokens of each wordpiece of one input, by comparing every pair."""
     own = [i for i, token in enumerate(tokens) if share_characters(token, span)]
     links = []
-    for piece, edge in zip(pieces, boundary, strict=True):
-        if edge:
+    for piece, is_boundary in zip(pieces, boundary, strict=True):
+        if is_boundary:
             links.append(own)
             continue
         trimmed = trim(text, piece)
@@ -104,7 +106,7 @@ def link_pieces(
 
 
 def trim(text: str, span: tuple[int, int]) -> tuple[int, int]:
-    """Without the white space at both ends, unless there is nothing else."""
+    """Remove the white space at both ends of a span, unless it holds nothing else."""
     start, end = span
     inside = text[start:end]
     if not inside.strip():
@@ -112,12 +114,13 @@ def trim(text: str, span: tuple[int, int]) -> tuple[int, int]:
     return start + len(inside) - len(inside.lstrip()), end - len(inside) + len(inside.rstrip())
 
 
-def share_characters(one: tuple[int, int], two: tuple[int, int]) -> bool:
-    return bool(set(range(*one)) & set(range(*two)))
+def share_characters(first: tuple[int, int], second: tuple[int, int]) -> bool:
+    """Return whether two spans have a character in common."""
+    return bool(set(range(*first)) & set(range(*second)))
 
 
 def nearest(tokens: list[tuple[int, int]], own: list[int], span: tuple[int, int]) -> list[int]:
-    """The token with the fewest characters in between, the following one on a tie."""
+    """Return the token with the fewest characters in between, the following one on a tie."""
     if not own:
         return []
     distances = [max(tokens[i][0] - span[1], span[0] - tokens[i][1], 0) for i in own]
@@ -125,12 +128,12 @@ def nearest(tokens: list[tuple[int, int]], own: list[int], span: tuple[int, int]
 
 
 def shares(links: list[list[int]], n_rows: int) -> list[int]:
-    """The number of tokens that are linked to each wordpiece."""
+    """Return the number of tokens that are linked to each wordpiece."""
     return [sum(row in linked for linked in links) for row in range(n_rows)]
 
 
 def weighted_sum(links: list[list[int]], hidden: Any) -> Any:
-    """Token rows in float64: each wordpiece divided between its tokens."""
+    """Compute the token rows in float64, each wordpiece divided between its tokens."""
     hidden = numpy.asarray(hidden, dtype="float64")
     counts = shares(links, len(hidden))
     rows = numpy.zeros((len(links), hidden.shape[1]))
@@ -141,7 +144,7 @@ def weighted_sum(links: list[list[int]], hidden: Any) -> Any:
 
 
 def transposed_sum(links: list[list[int]], d_rows: Any, n_rows: int) -> Any:
-    """Gradient of the wordpiece rows in float64."""
+    """Compute the gradient of the wordpiece rows in float64."""
     d_rows = numpy.asarray(d_rows, dtype="float64")
     counts = shares(links, n_rows)
     d_hidden = numpy.zeros((n_rows, d_rows.shape[1]))
@@ -153,7 +156,7 @@ def transposed_sum(links: list[list[int]], d_rows: Any, n_rows: int) -> Any:
 
 @cache
 def load_plain(name: str, folder: Path) -> Any:
-    """The model as transformers loads it, attention weights available."""
+    """Load the model with transformers, with an attention that can return its weights."""
     import torch
     import transformers
 
@@ -164,13 +167,14 @@ def load_plain(name: str, folder: Path) -> Any:
 
 @cache
 def load_plain_tokenizer(folder: Path) -> Any:
+    """Load the tokenizer with transformers."""
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(folder)
 
 
 def run_plain(model: Any, ids: list[int], type_ids: list[int] | None, **flags: bool) -> Any:
-    """One sentence, without padding."""
+    """Run the model on one sentence, without padding."""
     import torch
 
     inputs = {"input_ids": torch.tensor([ids]), "attention_mask": torch.ones((1, len(ids)))}
@@ -180,10 +184,11 @@ def run_plain(model: Any, ids: list[int], type_ids: list[int] | None, **flags: b
 
 
 class PlainPair(NamedTuple):
-    """The wordpieces of a pair, by a plain call of the Hugging Face tokenizer with two texts.
+    """The wordpieces of a pair, from a plain call of the Hugging Face tokenizer with two texts.
 
-    sides: 0 or 1 for a piece of that text, None for a boundary piece; offsets count from the start
-    of the Doc; own: for both texts the tokens that were not cut off; separator: its token.
+    sides is 0 or 1 for a wordpiece of that text and None for a boundary piece. offsets are
+    positions in the text of the Doc. own lists the tokens of both texts that were not truncated.
+    separator is the index of the separating token.
     """
 
     ids: list[int]
@@ -197,7 +202,7 @@ class PlainPair(NamedTuple):
 def plain_pair(
     doc: Any, separator: int, tokenizer: Any, max_length: int | None = None
 ) -> PlainPair:
-    """Tokenize the texts on both sides of a token as a user of transformers would."""
+    """Tokenize the texts on both sides of a token with a plain call of the tokenizer."""
     texts = doc[:separator].text, doc[separator + 1 :].text
     options = {} if max_length is None else {"truncation": True, "max_length": max_length}
     whole = tokenizer(*texts).sequence_ids(0)
@@ -211,25 +216,25 @@ def plain_pair(
     own = []
     for side, tokens in enumerate((doc[:separator], doc[separator + 1 :])):
         ends = [end for (_, end), other in zip(offsets, sides, strict=True) if other == side]
-        cut = whole.count(side) > sides.count(side)
-        kept = max(ends, default=0) if cut else len(doc.text)
+        truncated = whole.count(side) > sides.count(side)
+        kept = max(ends, default=0) if truncated else len(doc.text)
         own.append([token.i for token in tokens if token.idx < kept])
     type_ids = encoded.get("token_type_ids")
     return PlainPair(encoded["input_ids"], type_ids, offsets, sides, (own[0], own[1]), separator)
 
 
 def align_pair(doc: Any, pair: PlainPair) -> list[list[int]]:
-    """The wordpieces of each token of a Doc that is a pair."""
+    """Return the wordpieces of each token of a Doc that holds a pair."""
     links: list[list[int]] = [[] for _ in range(len(doc))]
     tokens = [(token.idx, token.idx + len(token)) for token in doc]
-    everyone = sorted([*pair.own[0], pair.separator, *pair.own[1]])
+    all_tokens = sorted([*pair.own[0], pair.separator, *pair.own[1]])
     for row, (offset, side) in enumerate(zip(pair.offsets, pair.sides, strict=True)):
-        linked = everyone
+        linked = all_tokens
         if side is not None:
             own = pair.own[side]
             piece = trim(doc.text, offset)
             shared = [i for i in own if share_characters(tokens[i], piece)]
-            linked = shared or nearest(tokens, own, piece) or everyone
+            linked = shared or nearest(tokens, own, piece) or all_tokens
         for token in linked:
             links[token].append(row)
     return links

@@ -1,4 +1,4 @@
-"""What is promised of every Doc that was not cut short, whatever its text and its tokenizer."""
+"""Checks that hold for every Doc that was not truncated, with any text and any tokenizer."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import spacy
 from trf_bridge.align import apply_alignment
 from trf_bridge.pipes.doc.records import get_alignment, get_wordpieces
 
-SMALL = 200  # wordpieces of a Doc for which the oracle looks at every pair
+SMALL = 200  # wordpieces; larger Docs are not compared with the quadratic oracle
 
 
 def check(doc: Any, tokenizer: Any) -> None:
-    """Look at all of it.
+    """Check the wordpieces, the alignment and the weighted sums of a Doc.
 
-    doc (Doc): A Doc with wordpieces, not in windows and nowhere cut short.
-    tokenizer (PreTrainedTokenizerBase): The tokenizer that cut it, as transformers loads it.
+    doc (Doc): A Doc with wordpieces, neither windowed nor truncated.
+    tokenizer (PreTrainedTokenizerBase): Its tokenizer, as transformers loads it.
     """
     pieces = get_wordpieces(doc)
     check_pieces(doc, pieces, tokenizer)
@@ -27,7 +27,7 @@ def check(doc: Any, tokenizer: Any) -> None:
 
 
 def check_pieces(doc: Any, pieces: Any, tokenizer: Any) -> None:
-    """The wordpieces are those of Hugging Face's own call, for each sentence."""
+    """Check that the wordpieces equal a plain call of the tokenizer for each sentence."""
     assert doc._.trf_word_pieces_ == tokenizer.convert_ids_to_tokens(pieces.ids.tolist())
     assert (pieces.offsets >= 0).all()
     assert (pieces.offsets <= len(doc.text)).all()
@@ -43,7 +43,10 @@ def check_pieces(doc: Any, pieces: Any, tokenizer: Any) -> None:
 
 
 def check_links(doc: Any, pieces: Any) -> None:
-    """The rule, character by character: sharing one is being linked, the nearest token aside."""
+    """Check the alignment character by character.
+
+    A wordpiece is linked to every token that it shares a character with, else to the nearest one.
+    """
     links = doc._.trf_alignment
     assert len(links) == len(doc)
     linked = [set() for _ in range(len(pieces))]
@@ -67,13 +70,13 @@ def check_links(doc: Any, pieces: Any) -> None:
 
 
 def places_of(text: str, offsets: list[int]) -> range:
-    """The characters of a wordpiece without white space at its ends, unless there is no other."""
+    """Return the characters of a wordpiece, trimmed of white space unless it holds nothing else."""
     visible = [place for place in range(*offsets) if not text[place].isspace()]
     return range(visible[0], visible[-1] + 1) if visible else range(*offsets)
 
 
 def nearest(doc: Any, places: range, own: set[int]) -> set[int]:
-    """The token with the fewest characters in between, the following one on a tie."""
+    """Return the token with the fewest characters in between, the following one on a tie."""
 
     def characters_between(token: Any) -> int:
         start, end = token.idx, token.idx + len(token)
@@ -83,7 +86,7 @@ def nearest(doc: Any, places: range, own: set[int]) -> set[int]:
 
 
 def check_sums(doc: Any, pieces: Any) -> None:
-    """Nothing is lost forwards, and backwards is the exact transpose."""
+    """Check that the token rows sum to the wordpiece rows, and that backward is the transpose."""
     links, n = doc._.trf_alignment, len(pieces)
     rng = numpy.random.default_rng(0)
     x, y = rng.normal(size=(n, 3)), rng.normal(size=(len(doc), 3))
@@ -94,7 +97,7 @@ def check_sums(doc: Any, pieces: Any) -> None:
     assert d_x.shape == x.shape
     assert numpy.isfinite(rows).all()
     assert numpy.isfinite(d_x).all()
-    # The weights are 1 / s in float32, and s of them make up one row.
+    # A wordpiece is weighted by 1 / s in float32 for each of its s tokens: their sum is rounded.
     numpy.testing.assert_allclose(rows.sum(axis=0), x.sum(axis=0), atol=1e-7 * (1 + abs(x).sum()))
     numpy.testing.assert_allclose((rows * y).sum(), (x * d_x).sum(), rtol=1e-10, atol=1e-10)
     if n < SMALL:

@@ -1,6 +1,6 @@
 """Save a pipeline of every family, for another version of transformers to load.
 
-Run as: python tests/save_families.py FOLDER
+Run as: python tests/support/save_families.py FOLDER
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TEXTS = [
 
 
 def describe(nlp: Any) -> list[dict[str, Any]]:
-    """What a pipeline makes of some texts."""
+    """Return the wordpieces, alignment and tensor of each text."""
     return [
         {
             "wordpieces": doc._.trf_word_pieces_,
@@ -35,7 +35,7 @@ def describe(nlp: Any) -> list[dict[str, Any]]:
 
 
 def save_families(folder: Path) -> None:
-    """Save them, each with what it makes of some texts."""
+    """Save a pipeline of every family and its output for the texts."""
     import trf_bridge
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Hypothesis strategies: texts as they come, and inputs of the alignment's kernel."""
+"""Hypothesis strategies: ordinary and unusual texts, and inputs of the alignment kernel."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ FRAGMENTS = [
     *["שלום", "السلام عليكم", "สวัสดีครับ", "नमस्ते", "क्षि", "ʼn"],
     *["北京", "今天天气很好", "，", "。", "「是」"],
     *["Привет", "ｆｕｌｌ", "ﬁ", "①", "㎏", "𝔘𝔫𝔦", "İ", "ǅ", "한국어", "가"],
-    # accents, composed and not
+    # accents, composed and decomposed
     *[unicodedata.normalize(form, word) for form in ("NFC", "NFD") for word in ACCENTED],
     *["a\u0301\u0323", "\u0301", "z" + "\u0334" * 9],
-    # the names of boundary pieces, as text
+    # names of special tokens, as text
     *["[CLS]", "[SEP]", "[MASK]", "[UNK]", "<s>", "</s>", "<cls>", "<sep>", "<pad>", "<mask>"],
     *["<|endoftext|>", "▁", "##s", "Ġ", "</w>", " [SEP] ", "[SEP][CLS]", "<s></s>"],
     # words
@@ -34,7 +34,7 @@ FRAGMENTS = [
     *["https://example.com/a?b=c", "...", "!?", "—", "“", "''", "``", "(", ":-)", "a", "I"],
 ]
 
-# Texts of one kind each, which a real document may consist of.
+# Texts of one kind each. Real documents may consist of nothing else.
 HOSTILE = {
     "empty": "",
     "line break": "\n",
@@ -70,7 +70,7 @@ PUNCTUATION = [".", "!", "?", ",", "…", "。", "—", "'", '"', "(", ")", "[",
 
 
 def texts(max_fragments: int = 14) -> st.SearchStrategy[str]:
-    """Texts of ordinary and odd pieces in any order, with and without spaces between them."""
+    """Draw texts of ordinary and unusual fragments, with and without spaces between them."""
     letters = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
     fragment = st.one_of(st.sampled_from(FRAGMENTS), st.sampled_from(FRAGMENTS), letters)
     mixed = st.tuples(st.sampled_from(["", " "]), st.lists(fragment, max_size=max_fragments)).map(
@@ -87,7 +87,7 @@ def texts(max_fragments: int = 14) -> st.SearchStrategy[str]:
 
 @st.composite
 def words_and_spaces(draw):
-    """Words as some other tool has cut them, whether a space follows each, and sentence starts."""
+    """Draw words of any tokenization, whether a space follows each, and sentence starts."""
     odd = st.sampled_from(FRAGMENTS + SPACES + PUNCTUATION)
     letters = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5)
     words = draw(st.lists(st.one_of(odd, odd, letters), max_size=12))
@@ -97,7 +97,7 @@ def words_and_spaces(draw):
 
 @st.composite
 def retokenizations(draw, doc):
-    """Spans of a Doc to merge, and (token, parts) to split, none of them overlapping."""
+    """Draw Spans of a Doc to merge and (token, parts) to split, none of them overlapping."""
     merges, splits = [], []
     at = 0
     while at < len(doc):
@@ -117,11 +117,11 @@ def retokenizations(draw, doc):
 
 @st.composite
 def kernel_docs(draw, tidy: bool = False):
-    """A text, its tokens, and inputs with wordpieces whose spans are anything at all.
+    """Draw a text, its tokens, and inputs with wordpieces of arbitrary spans.
 
-    tidy: wordpieces in order and each within its own input, as tokenizers give them.
-    RETURNS: text, token spans, and for each input its span and (start, end, boundary) of each of
-    its wordpieces.
+    tidy (bool): Sort the wordpieces and keep each within its own input, as tokenizers do.
+    RETURNS: The text, the token spans, and for each input its span and the (start, end), boundary
+        of each of its wordpieces.
     """
     text = draw(st.text(st.sampled_from("ab \n\u00a0界👍"), max_size=24))
     edges = st.integers(0, len(text))

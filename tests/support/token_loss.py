@@ -1,4 +1,4 @@
-"""A head of one listener with a loss that torch can compute too."""
+"""A head with one listener, and the same loss in plain torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LISTENER = {"@architectures": "trf_bridge.Tok2VecListener.v1"}
 
 
 class TokenLoss:
-    """Half the squared distance of the token rows to a pattern."""
+    """A head whose loss is half the squared distance of the token rows to a pattern."""
 
     def __init__(self, listener: Any, scale: float = 1.0) -> None:
         self.name, self.scale = "token_loss", scale
@@ -38,12 +38,12 @@ class TokenLoss:
 
 @spacy.Language.factory("test_token_loss", default_config={"scale": 1.0, "listener": LISTENER})
 def make_token_loss(nlp: Any, name: str, scale: float, listener: Any) -> TokenLoss:
-    """The head, for a pipeline."""
+    """Create the head for a pipeline."""
     return TokenLoss(listener, scale)
 
 
 def plain_token_loss(plain: Any, doc: Any, scale: float = 1.0) -> Any:
-    """The same loss by torch, for one Doc."""
+    """Compute the same loss with torch for one Doc."""
     import torch
 
     rows = plain.token_rows(doc)
@@ -51,5 +51,5 @@ def plain_token_loss(plain: Any, doc: Any, scale: float = 1.0) -> Any:
 
 
 def text_examples(nlp: Any, texts: Any) -> list[Example]:
-    """Examples of raw texts."""
+    """Make examples from raw texts."""
     return [Example(nlp.make_doc(text), nlp.make_doc(text)) for text in texts]
