@@ -1,4 +1,4 @@
-"""Real vocabularies and real texts, read from the folder shared/data beside the checkout."""
+"""Published vocabularies and texts, read from the folder shared/data beside the checkout."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import random
 from functools import cache
 
 from locations import SHARED
+from small_data import read_conllu
 
 DATA = SHARED / "data"
 
 
-N_TEXTS = 30  # of each source; the oracle looks at every pair
+N_TEXTS = 30  # of each source; the oracle compares every pair of token and wordpiece
 
 
 TOKENIZERS = {
@@ -57,19 +58,7 @@ def paragraphs(lang):
 
 @cache
 def treebank(name):
-    """Words and spaces of the sentences of a treebank."""
+    """Return words and spaces of sampled sentences of a treebank."""
     (path,) = (DATA / "ud" / name).glob("*-dev.conllu")
-    sentences, words, spaces = [], [], []
-    covered = 0
-    for line in path.read_text(encoding="utf8").splitlines():
-        fields = line.split("\t")
-        if not line and words:
-            sentences.append((tuple(words), tuple(spaces)))
-            words, spaces, covered = [], [], 0
-        elif len(fields) == 10 and "." not in fields[0]:
-            first, _, last = fields[0].partition("-")
-            if int(first) > covered:  # a contraction stands for the words that it is made of
-                words.append(fields[1])
-                spaces.append("SpaceAfter=No" not in fields[9])
-                covered = int(last or first)
+    sentences = read_conllu(path.read_text(encoding="utf8"))
     return random.Random(0).sample(sentences, N_TEXTS)
