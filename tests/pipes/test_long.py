@@ -1,4 +1,4 @@
-"""Docs of a hundred thousand tokens: memory that does not explode, and the right numbers."""
+"""Docs of a hundred thousand tokens: bounded memory and correct results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def plain_rows(family, folder, ids, type_ids):
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta"])
-def test_one_sentence_is_cut(pipeline, checkpoint, family):
+def test_long_sentence_is_truncated(pipeline, checkpoint, family):
     nlp = pipeline(family, sentences="doc")
     doc = make_long_doc(nlp)
     with pytest.warns(UserWarning, match="TB101"):
@@ -51,12 +51,12 @@ def test_one_sentence_is_cut(pipeline, checkpoint, family):
 
 @pytest.mark.parametrize("window_rows", ["most_context", "mean"])
 @pytest.mark.parametrize("family", ["bert", "roberta"])
-def test_one_sentence_in_windows(pipeline, checkpoint, family, window_rows):
+def test_long_sentence_in_windows(pipeline, checkpoint, family, window_rows):
     settings = {"overflow": "window", "stride": 8, "window_rows": window_rows}
     nlp = pipeline(family, sentences="doc", **settings)
     doc = nlp(make_long_doc(nlp))
     pieces, alignment = get_wordpieces(doc), get_alignment(doc)
-    # Each token has its pieces and the boundary pieces of one or a few windows, not of all.
+    # A token is linked to the boundary pieces of one or a few windows, not of all.
     assert alignment.rows.size < 8 * N_TOKENS
     assert numpy.bincount(alignment.rows, minlength=len(pieces)).max() <= MAX_LENGTH
     hidden = doc._.trf_last_hidden_state
@@ -67,7 +67,7 @@ def test_one_sentence_in_windows(pipeline, checkpoint, family, window_rows):
     middle = len(run_ends) // 2
     for window in (0, 1, middle, len(run_ends) - 1):
         near = range(max(window - 1, 0), min(window + 2, len(run_ends)))
-        found = {}
+        states_of_row = {}
         for i in near:
             run = pieces.runs.rows[run_ends[i] - pieces.runs.lengths[i] : run_ends[i]]
             types = None if pieces.type_ids is None else pieces.type_ids[run]
@@ -75,10 +75,10 @@ def test_one_sentence_in_windows(pipeline, checkpoint, family, window_rows):
             end = int(pieces.lengths[: i + 1].sum())
             for row, state in zip(run.tolist(), states, strict=True):
                 if window_rows == "mean" or end - pieces.lengths[i] <= row < end:
-                    found.setdefault(row, []).append(state)
+                    states_of_row.setdefault(row, []).append(state)
         end = int(pieces.lengths[: window + 1].sum())
         for row in range(end - int(pieces.lengths[window]), end):
-            expected = sum(found[row]) / len(found[row])
+            expected = sum(states_of_row[row]) / len(states_of_row[row])
             numpy.testing.assert_allclose(hidden[row], expected, atol=1e-5, rtol=1e-5)
     link_ends = numpy.cumsum(alignment.lengths)
     n_shared = numpy.bincount(alignment.rows)
@@ -89,10 +89,10 @@ def test_one_sentence_in_windows(pipeline, checkpoint, family, window_rows):
 
 
 @pytest.mark.filterwarnings("ignore:.*TB101")
-def test_a_stream_of_long_docs_is_let_go_one_by_one(pipeline):
+def test_long_docs_of_a_stream_are_freed_one_by_one(pipeline):
     nlp = pipeline("bert")
     alive: set[int] = set()
-    most = 0
+    n_alive = 0
 
     def stream():
         for i in range(6):
@@ -103,24 +103,24 @@ def test_a_stream_of_long_docs_is_let_go_one_by_one(pipeline):
 
     for doc in nlp.pipe(stream(), batch_size=100):
         assert doc.tensor.shape == (len(doc), WIDTH)
-        most = max(most, len(alive))
-    assert most <= 3
+        n_alive = max(n_alive, len(alive))
+    assert n_alive <= 3
 
 
 @pytest.mark.filterwarnings("ignore:.*TB101")
 @pytest.mark.parametrize(
     ("words_per_batch", "sizes"), [(3000, [2, 2, 2]), (3 * MAX_TOKENS, [6]), (0, [2, 2, 2])]
 )
-def test_a_stream_is_read_in_batches_of_a_subbatch_at_least(fresh, words_per_batch, sizes):
+def test_batches_of_a_stream_hold_at_least_one_subbatch(fresh, words_per_batch, sizes):
     nlp = fresh("bert", words_per_batch=words_per_batch)
     component = nlp.get_pipe("trf_tok2vec")
     docs = [Doc(nlp.vocab, words=["a"] * (MAX_TOKENS // 2)) for _ in range(6)]
-    found = []
+    n_docs = []
     predict = component.predict
-    component.predict = lambda batch: found.append(len(batch)) or predict(batch)
+    component.predict = lambda batch: n_docs.append(len(batch)) or predict(batch)
     stream = nlp.get_pipe("trf_wordpiecer").pipe(docs, batch_size=100)
     assert list(component.pipe(stream, batch_size=100)) == docs
-    assert found == sizes
+    assert n_docs == sizes
 
 
 @pytest.mark.parametrize(
@@ -134,26 +134,26 @@ def test_a_stream_is_read_in_batches_of_a_subbatch_at_least(fresh, words_per_bat
         ([4, 6, 1, 9, 1], [[4, 6], [1, 9], [1]]),
     ],
 )
-def test_batches_hold_few_docs_and_few_tokens(pipeline, lengths, batches):
+def test_batches_are_limited_in_docs_and_tokens(pipeline, lengths, batches):
     vocab = pipeline("bert").vocab
     docs = [Doc(vocab, words=["a"] * n) for n in lengths]
-    found = [list(batch) for batch in bounded_batches(docs, 3, max_tokens=10)]
-    assert [[len(doc) for doc in batch] for batch in found] == batches
-    assert [doc for batch in found for doc in batch] == docs
+    got = [list(batch) for batch in bounded_batches(docs, 3, max_tokens=10)]
+    assert [[len(doc) for doc in batch] for batch in got] == batches
+    assert [doc for batch in got for doc in batch] == docs
 
 
-def test_full_batches_do_not_wait_for_another_doc(pipeline):
+def test_full_batch_is_returned_before_another_doc_is_read(pipeline):
     vocab = pipeline("bert").vocab
 
     def stream():
         yield Doc(vocab, words=["a"] * 2)
         yield Doc(vocab, words=["a"] * 2)
-        raise AssertionError("one Doc too many was asked for")
+        raise AssertionError("read one Doc too many")
 
     assert len(next(bounded_batches(stream(), 2))) == 2
 
 
-def test_layers_of_a_long_doc_are_kept_when_asked_for(pipeline):
+def test_hidden_states_of_a_long_doc_are_stored_if_enabled(pipeline):
     settings = {"overflow": "window", "window_rows": "mean"}
     nlp = pipeline("bert", sentences="doc", output_hidden_states=True, **settings)
     doc = nlp(make_long_doc(nlp, 2000))

@@ -1,4 +1,4 @@
-"""`from_pretrained`: a ready pipeline in one call."""
+"""`from_pretrained`: a complete pipeline in one call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tiny import WIDTH
 import trf_bridge
 
 
-def test_pipeline_is_ready(family, checkpoint):
+def test_pipeline_is_ready_to_use(family, checkpoint):
     nlp = trf_bridge.from_pretrained(checkpoint(family))
     assert nlp.lang == "en"
     assert nlp.pipe_names == ["sentencizer", "trf_wordpiecer", "trf_tok2vec"]
@@ -17,7 +17,7 @@ def test_pipeline_is_ready(family, checkpoint):
     assert len(list(doc.sents)) == 2
 
 
-def test_path_may_be_a_string_and_the_language_another(checkpoint):
+def test_path_may_be_a_string_and_language_may_be_set(checkpoint):
     nlp = trf_bridge.from_pretrained(str(checkpoint("bert")), lang="de")
     assert nlp.lang == "de"
     assert nlp("Die Donau fließt.").tensor.any()
@@ -44,7 +44,7 @@ def test_settings_reach_the_components(checkpoint):
     assert doc._.trf_all_attentions is not None
 
 
-def test_unknown_setting_is_refused(checkpoint):
+def test_unknown_setting_is_rejected(checkpoint):
     with pytest.raises(TypeError, match=r"\[TB018\] .*words_per_bach.*words_per_batch"):
         trf_bridge.from_pretrained(checkpoint("bert"), words_per_bach=1)
 
@@ -58,19 +58,19 @@ def test_unknown_setting_is_refused(checkpoint):
         ({"stride": -1}, "TB009"),
     ],
 )
-def test_bad_setting_is_refused_before_any_work(settings, code):
+def test_invalid_value_is_rejected_before_loading(settings, code):
     with pytest.raises(ValueError, match=rf"^\[{code}\]"):
         trf_bridge.from_pretrained("trf-bridge-tests/never-looked-up", **settings)
 
 
 @pytest.mark.parametrize("settings", [{"overflow": None}, {"precision": 16}, {"stride": "many"}])
-def test_setting_of_another_type_is_refused_before_any_work(settings):
+def test_value_of_wrong_type_is_rejected_before_loading(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         trf_bridge.from_pretrained("trf-bridge-tests/never-looked-up", **settings)
 
 
 def test_pipelines_do_not_share_settings(checkpoint):
-    one = trf_bridge.from_pretrained(checkpoint("bert"), words_per_batch=7)
-    two = trf_bridge.from_pretrained(checkpoint("bert"))
-    assert one.get_pipe("trf_tok2vec").model.attrs["words_per_batch"] == 7
-    assert two.get_pipe("trf_tok2vec").model.attrs["words_per_batch"] == 3000
+    configured = trf_bridge.from_pretrained(checkpoint("bert"), words_per_batch=7)
+    default = trf_bridge.from_pretrained(checkpoint("bert"))
+    assert configured.get_pipe("trf_tok2vec").model.attrs["words_per_batch"] == 7
+    assert default.get_pipe("trf_tok2vec").model.attrs["words_per_batch"] == 3000

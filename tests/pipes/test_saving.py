@@ -1,4 +1,4 @@
-"""Saving and loading: exact to the bit, offline, whole or not at all."""
+"""Saving and loading: bit-identical results, no network, no partial files."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ SETTINGS = {
 }
 
 
-def assert_identical(one, two):
-    assert one._.trf_word_pieces.tolist() == two._.trf_word_pieces.tolist()
-    assert one._.trf_word_pieces_ == two._.trf_word_pieces_
-    assert one._.trf_alignment == two._.trf_alignment
-    assert numpy.array_equal(one.tensor, two.tensor)
-    assert numpy.array_equal(one._.trf_last_hidden_state, two._.trf_last_hidden_state)
+def assert_identical(got, expected):
+    assert got._.trf_word_pieces.tolist() == expected._.trf_word_pieces.tolist()
+    assert got._.trf_word_pieces_ == expected._.trf_word_pieces_
+    assert got._.trf_alignment == expected._.trf_alignment
+    assert numpy.array_equal(got.tensor, expected.tensor)
+    assert numpy.array_equal(got._.trf_last_hidden_state, expected._.trf_last_hidden_state)
 
 
 @pytest.fixture
@@ -54,27 +54,27 @@ def new_pipeline():
     return nlp
 
 
-# Exact
+# Bit-identical results
 
 
-def test_spacy_load_gives_the_same_bits(family, pipeline, tmp_path):
+def test_spacy_load_gives_identical_results(family, pipeline, tmp_path):
     nlp = pipeline(family)
     nlp.to_disk(tmp_path)
     assert_identical(spacy.load(tmp_path)(TEXT), nlp(TEXT))
 
 
-def test_bytes_give_the_same_bits(family, pipeline):
+def test_bytes_give_identical_results(family, pipeline):
     nlp = pipeline(family)
     loaded = new_pipeline().from_bytes(nlp.to_bytes())
     assert_identical(loaded(TEXT), nlp(TEXT))
 
 
-def test_pickle_gives_the_same_bits(family, pipeline):
+def test_pickle_gives_identical_results(family, pipeline):
     nlp = pipeline(family)
     assert_identical(pickle.loads(pickle.dumps(nlp))(TEXT), nlp(TEXT))
 
 
-def test_settings_are_kept(pipeline, tmp_path):
+def test_settings_are_saved(pipeline, tmp_path):
     nlp = pipeline("bert", **SETTINGS)
     nlp.to_disk(tmp_path)
     text = TEXT + " cat" * 100
@@ -83,15 +83,15 @@ def test_settings_are_kept(pipeline, tmp_path):
         wordpiecer = loaded.get_pipe("trf_wordpiecer")
         assert (wordpiecer.overflow, wordpiecer.stride) == ("window", 8)
         assert loaded.get_pipe("trf_tok2vec").model.attrs["words_per_batch"] == 100
-        one, two = loaded(TEXT), nlp(TEXT)
-        assert numpy.array_equal(one._.trf_all_hidden_states, two._.trf_all_hidden_states)
+        got, doc = loaded(TEXT), nlp(TEXT)
+        assert numpy.array_equal(got._.trf_all_hidden_states, doc._.trf_all_hidden_states)
         for attention, expected in zip(
-            one._.trf_all_attentions, two._.trf_all_attentions, strict=True
+            got._.trf_all_attentions, doc._.trf_all_attentions, strict=True
         ):
             assert numpy.array_equal(attention, expected)
 
 
-def test_components_load_by_themselves(pipeline, tmp_path):
+def test_components_load_individually(pipeline, tmp_path):
     nlp = pipeline("roberta")
     for name in ("trf_wordpiecer", "trf_tok2vec"):
         component = nlp.get_pipe(name)
@@ -101,21 +101,21 @@ def test_components_load_by_themselves(pipeline, tmp_path):
         assert again.to_bytes() == loaded.to_bytes()
 
 
-def test_model_layer_serializes_like_any_other(pipeline):
+def test_model_layer_serializes_to_bytes(pipeline):
     model = pipeline("bert").get_pipe("trf_tok2vec").model
     loaded = new_pipeline().get_pipe("trf_tok2vec").model.from_bytes(model.to_bytes())
     assert loaded.get_dim("nO") == WIDTH
     assert loaded.shims[0].to_bytes() == model.shims[0].to_bytes()
 
 
-def test_bytes_and_pickle_of_an_empty_pipeline():
+def test_bytes_and_pickle_of_an_uninitialized_pipeline():
     nlp = new_pipeline()
     for loaded in (new_pipeline().from_bytes(nlp.to_bytes()), pickle.loads(pickle.dumps(nlp))):
         with pytest.raises(ValueError, match="TB010"):
             loaded("One.")
 
 
-def test_loaded_pipeline_does_not_look_for_its_checkpoint(fresh, checkpoint, tmp_path):
+def test_loaded_pipeline_does_not_need_its_checkpoint(fresh, checkpoint, tmp_path):
     import trf_bridge
 
     folder = tmp_path / "checkpoint"
@@ -145,7 +145,7 @@ numpy.save(sys.argv[3], doc.tensor)
 """
 
 
-def test_another_process_without_network_gives_the_same_bits(pipeline, saved, tmp_path):
+def test_new_process_without_network_gives_identical_results(pipeline, saved, tmp_path):
     env = {k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"}
     env["HF_HOME"] = str(tmp_path / "home")
     command = [sys.executable, "-c", OFFLINE, str(saved), TEXT, str(tmp_path / "tensor.npy")]
@@ -153,23 +153,23 @@ def test_another_process_without_network_gives_the_same_bits(pipeline, saved, tm
     assert numpy.array_equal(numpy.load(tmp_path / "tensor.npy"), pipeline("bert")(TEXT).tensor)
 
 
-def test_files_are_those_of_hugging_face(saved, checkpoint):
+def test_saved_files_load_with_transformers(saved, checkpoint):
     from transformers import AutoModel, AutoTokenizer
 
     folder = saved / "trf_tok2vec"
     assert {path.name for path in folder.iterdir()} == {
         *["config.json", "model.safetensors", "tok2vec.json"]
     }
-    one = AutoModel.from_pretrained(folder).state_dict()
-    two = AutoModel.from_pretrained(checkpoint("bert")).state_dict()
-    assert one.keys() == two.keys()
-    assert all(one[name].equal(two[name]) for name in one)
+    weights = AutoModel.from_pretrained(folder).state_dict()
+    original = AutoModel.from_pretrained(checkpoint("bert")).state_dict()
+    assert weights.keys() == original.keys()
+    assert all(weights[name].equal(original[name]) for name in weights)
     tokenizer = AutoTokenizer.from_pretrained(saved / "trf_wordpiecer" / "tokenizer")
     expected = AutoTokenizer.from_pretrained(checkpoint("bert"))
     assert tokenizer(TEXT)["input_ids"] == expected(TEXT)["input_ids"]
 
 
-def test_nothing_is_pickled(saved):
+def test_saved_folders_contain_no_pickles(saved):
     for path in saved.rglob("*"):
         if path.is_file() and path.parent.name in ("trf_tok2vec", "trf_wordpiecer", "tokenizer"):
             assert path.suffix in (".json", ".safetensors", ".txt", ".model", ".jinja")
@@ -184,7 +184,7 @@ def test_saving_does_not_change_the_pipeline(fresh, tmp_path):
     assert_identical(nlp(TEXT), before)
 
 
-def test_exclude(pipeline, tmp_path):
+def test_excluded_component_is_not_saved(pipeline, tmp_path):
     pipeline("bert").to_disk(tmp_path, exclude=["trf_tok2vec"])
     assert not (tmp_path / "trf_tok2vec").exists()
     assert (tmp_path / "trf_wordpiecer").exists()
@@ -206,7 +206,7 @@ def test_exclude(pipeline, tmp_path):
         ("trf_wordpiecer", "TB006"),
     ],
 )
-def test_missing_file_is_named(saved, file, code):
+def test_error_names_a_missing_file(saved, file, code):
     path = saved / file
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(ValueError, match=rf"\[{code}\]") as caught:
@@ -225,7 +225,7 @@ def test_missing_file_is_named(saved, file, code):
         ("trf_tok2vec/config.json", "TB00[23]"),
     ],
 )
-def test_file_that_is_cut_short_is_named(saved, file, code, kept):
+def test_error_names_a_truncated_file(saved, file, code, kept):
     content = (saved / file).read_bytes()
     (saved / file).write_bytes(content[: min(int(len(content) * kept), len(content) - 2)])
     with pytest.raises(ValueError, match=rf"\[{code}\]") as caught:
@@ -234,17 +234,17 @@ def test_file_that_is_cut_short_is_named(saved, file, code, kept):
 
 
 @pytest.mark.parametrize("file", ["trf_wordpiecer/wordpiecer.json", "trf_tok2vec/tok2vec.json"])
-@pytest.mark.parametrize("found", [FORMAT + 1, 99, None, "new", [1]])
-def test_file_of_a_newer_format_is_named(saved, file, found):
+@pytest.mark.parametrize("version", [FORMAT + 1, 99, None, "new", [1]])
+def test_error_names_a_file_of_a_newer_format(saved, file, version):
     settings = srsly.read_json(saved / file)
-    srsly.write_json(saved / file, {**settings, "format": found})
+    srsly.write_json(saved / file, {**settings, "format": version})
     with pytest.raises(ValueError, match=r"\[TB005\] .*pip install -U trf_bridge") as caught:
         spacy.load(saved)
     assert file in str(caught.value).replace("\\", "/")
 
 
 @pytest.mark.parametrize("content", ["[]", "1", "null", "{}", '{"format": 1}', "\x00\xff"])
-def test_settings_that_are_something_else_are_named(saved, content):
+def test_error_names_an_invalid_settings_file(saved, content):
     path = saved / "trf_wordpiecer" / "wordpiecer.json"
     path.write_text(content, encoding="latin-1")
     with pytest.raises(ValueError, match=r"\[TB00[56]\] .*wordpiecer\.json"):
@@ -252,7 +252,7 @@ def test_settings_that_are_something_else_are_named(saved, content):
 
 
 @pytest.mark.parametrize("name", ["trf_wordpiecer", "trf_tok2vec"])
-def test_bytes_of_a_newer_format_are_refused(pipeline, name):
+def test_bytes_of_a_newer_format_are_rejected(pipeline, name):
     component = pipeline("bert").get_pipe(name)
     message = srsly.msgpack_loads(component.to_bytes())
     record = message.get("settings", message)
@@ -261,7 +261,7 @@ def test_bytes_of_a_newer_format_are_refused(pipeline, name):
         new_pipeline().get_pipe(name).from_bytes(srsly.msgpack_dumps(message))
 
 
-def test_failed_load_leaves_the_component_as_it_was(fresh, saved):
+def test_failed_load_leaves_the_component_unchanged(fresh, saved):
     nlp = fresh("roberta")
     before = nlp(TEXT)
     (saved / "trf_tok2vec" / "model.safetensors").write_bytes(b"")
@@ -278,7 +278,7 @@ def test_failed_load_leaves_the_component_as_it_was(fresh, saved):
 
 
 @pytest.mark.parametrize("name", ["trf_wordpiecer", "trf_tok2vec"])
-def test_failed_save_leaves_the_old_folder_whole(fresh, monkeypatch, tmp_path, name):
+def test_failed_save_leaves_the_old_folder_intact(fresh, monkeypatch, tmp_path, name):
     component = fresh("bert").get_pipe(name)
     folder = tmp_path / "out" / name
     component.to_disk(folder)
@@ -299,7 +299,7 @@ def test_failed_save_leaves_the_old_folder_whole(fresh, monkeypatch, tmp_path, n
 
 
 @pytest.mark.parametrize("name", ["trf_wordpiecer", "trf_tok2vec"])
-def test_component_without_files_refuses_to_save_and_keeps_what_is_there(tmp_path, name):
+def test_uninitialized_component_is_not_saved_over_existing_files(tmp_path, name):
     (tmp_path / name).mkdir()
     (tmp_path / name / "precious").write_text("x", encoding="utf8")
     with pytest.raises(ValueError, match=r"\[TB010\] .*" + name):
@@ -307,7 +307,7 @@ def test_component_without_files_refuses_to_save_and_keeps_what_is_there(tmp_pat
     assert [path.name for path in tmp_path.rglob("*")] == [name, "precious"]
 
 
-def test_saving_over_an_older_pipeline_leaves_nothing_of_it(pipeline, fresh, tmp_path):
+def test_saving_over_an_older_pipeline_removes_its_files(pipeline, fresh, tmp_path):
     fresh("roberta").to_disk(tmp_path)
     (tmp_path / "trf_tok2vec" / "pytorch_model.bin").write_bytes(b"old")
     pipeline("bert").to_disk(tmp_path)
@@ -316,7 +316,7 @@ def test_saving_over_an_older_pipeline_leaves_nothing_of_it(pipeline, fresh, tmp
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-def test_replacing_swaps_a_folder_only_when_it_is_written(tmp_path):
+def test_replacing_swaps_the_folder_only_after_it_is_written(tmp_path):
     target = tmp_path / "deep" / "folder"
     with replacing(target) as folder:
         (folder / "a").write_text("1", encoding="utf8")
@@ -334,7 +334,7 @@ def test_replacing_swaps_a_folder_only_when_it_is_written(tmp_path):
     assert [path.name for path in target.parent.iterdir()] == ["folder"]
 
 
-def test_replacing_puts_the_old_folder_back_when_the_move_fails(tmp_path, monkeypatch):
+def test_replacing_restores_the_old_folder_if_the_move_fails(tmp_path, monkeypatch):
     target = tmp_path / "folder"
     target.mkdir()
     (target / "a").write_text("1", encoding="utf8")
@@ -352,8 +352,8 @@ def test_replacing_puts_the_old_folder_back_when_the_move_fails(tmp_path, monkey
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
-def test_saved_folders_can_be_read_by_others(saved):
-    # A temporary folder is made for its owner alone; what is saved should follow the umask.
+def test_saved_folders_follow_the_umask(saved):
+    # Temporary folders are private to their owner; saved folders must follow the umask.
     umask = os.umask(0)
     os.umask(umask)
     for path in [saved / "trf_tok2vec", saved / "trf_wordpiecer"]:
@@ -377,7 +377,7 @@ def test_files_from_bytes_stay_in_their_folder():
 # The pipeline around the components
 
 
-def test_sourced_components_give_the_same(pipeline):
+def test_sourced_components_give_identical_results(pipeline):
     nlp = English()
     nlp.add_pipe("sentencizer")
     nlp.add_pipe("trf_wordpiecer", source=pipeline("bert"))

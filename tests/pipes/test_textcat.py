@@ -1,4 +1,4 @@
-"""Text classification: scores, gradients and steps of plain torch; labels; refusals."""
+"""Text classification: scores, gradients and steps equal plain torch; labels; errors."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def add_textcat(nlp, architecture=CLASS, exclusive=True, name="trf_textcat", ini
     return textcat
 
 
-# Against plain torch
+# Comparison with plain torch
 
 
 @pytest.mark.parametrize("exclusive", [True, False], ids=["exclusive", "multilabel"])
@@ -96,7 +96,7 @@ def test_scores_and_gradients_equal_torch(fresh, checkpoint, name, architecture,
 
 
 def read_all(nlp, text):
-    """A Doc that has been through everything before the head."""
+    """Make a Doc and run all components before the head on it."""
     doc = nlp.make_doc(text)
     for name in ("sentencizer", "trf_wordpiecer", "trf_tok2vec"):
         doc = nlp.get_pipe(name)(doc)
@@ -121,7 +121,7 @@ def test_steps_of_head_and_transformer_equal_a_plain_torch_loop(fresh, checkpoin
     assert_moved(get_weights(nlp), start)
 
 
-def test_class_token_is_where_the_tokenizer_puts_it(fresh):
+def test_class_vector_is_that_of_the_tokenizers_class_token(fresh):
     for name, place in [("bert", 0), ("xlnet", -1)]:
         nlp = fresh(name)
         textcat = add_textcat(nlp)
@@ -133,7 +133,7 @@ def test_class_token_is_where_the_tokenizer_puts_it(fresh):
         numpy.testing.assert_allclose(textcat.predict([doc])[0], expected, atol=1e-5)
 
 
-def test_dropout_is_drawn_in_training_and_never_in_prediction(fresh):
+def test_dropout_is_applied_in_training_only(fresh):
     nlp = fresh("bert")
     textcat = add_textcat(nlp)
     before = textcat.predict([read_all(nlp, TEXTS[0])])
@@ -148,7 +148,7 @@ def test_dropout_is_drawn_in_training_and_never_in_prediction(fresh):
 
 @pytest.mark.parametrize("exclusive", [True, False], ids=["exclusive", "multilabel"])
 @pytest.mark.parametrize("architecture", [CLASS, TANH, POOLER, MEAN])
-def test_learns_32_examples_by_heart(fresh, architecture, exclusive):
+def test_overfits_32_examples(fresh, architecture, exclusive):
     nlp = fresh("bert")
     random = numpy.random.default_rng(0)
     words = ["boat", "pie", "tide", "cream", "harbour", "news", "laws", "cool", "serve", "gulls"]
@@ -168,7 +168,7 @@ def test_learns_32_examples_by_heart(fresh, architecture, exclusive):
 # Labels
 
 
-def test_labels_come_from_the_data_from_the_config_or_one_by_one(fresh):
+def test_labels_come_from_the_data_the_config_or_add_label(fresh):
     nlp = fresh("bert")
     from_data = add_textcat(nlp, name="a", initialize=False)
     from_data.initialize(lambda: labelled(nlp), nlp=nlp)
@@ -198,7 +198,7 @@ def test_initialize_of_the_whole_pipeline_keeps_the_pretrained_weights(fresh):
     assert set(nlp("A").cats) == set(LABELS)
 
 
-def test_unknown_label_that_is_right_is_refused_where_only_one_can_be(fresh):
+def test_unknown_positive_label_is_rejected_with_exclusive_classes(fresh):
     nlp = fresh("bert")
     textcat = add_textcat(nlp)
     before = head_weights(textcat)
@@ -208,18 +208,18 @@ def test_unknown_label_that_is_right_is_refused_where_only_one_can_be(fresh):
     assert_same(head_weights(textcat), before)
 
 
-def test_unknown_label_says_nothing_where_several_can_be_right(fresh):
+def test_unknown_label_is_ignored_without_exclusive_classes(fresh):
     nlp, other = fresh("bert"), fresh("bert")
-    found = []
+    gradients = []
     for pipeline, unknown in ((nlp, {"NEW": 1.0}), (other, {})):
         textcat = add_textcat(pipeline, exclusive=False)
-        given = [{**of_doc, **unknown} for of_doc in MULTI]
+        given = [{**doc_cats, **unknown} for doc_cats in MULTI]
         pipeline.update(labelled(pipeline, given=given), sgd=False)
-        found.append(head_gradients(textcat))
-    assert_near(*found)
+        gradients.append(head_gradients(textcat))
+    assert_near(*gradients)
 
 
-def test_unknown_label_that_is_wrong_says_nothing(fresh):
+def test_unknown_negative_label_is_ignored(fresh):
     nlp = fresh("bert")
     textcat = add_textcat(nlp)
     with_unknown = [{**given, "NEW": 0.0} for given in EXCLUSIVE]
@@ -231,9 +231,9 @@ def test_unknown_label_that_is_wrong_says_nothing(fresh):
 
 
 @pytest.mark.parametrize("exclusive", [True, False], ids=["exclusive", "multilabel"])
-def test_missing_labels_send_no_gradient(fresh, checkpoint, exclusive):
-    """Exclusive: another label is right, so the missing one is wrong; and an example in which none
-    is right says nothing. Multilabel: what is missing is unknown."""
+def test_gradients_with_missing_labels_equal_torch(fresh, checkpoint, exclusive):
+    """Exclusive: missing labels are negative if another one is positive; examples without a
+    positive label are ignored. Multilabel: the values of missing labels are unknown."""
     nlp = fresh("bert")
     textcat = add_textcat(nlp, exclusive=exclusive)
     given = [
@@ -261,7 +261,7 @@ def test_batch_without_any_label_changes_nothing(fresh):
 
 
 @pytest.mark.parametrize("exclusive", [True, False], ids=["exclusive", "multilabel"])
-def test_no_labels_at_all_is_refused(fresh, exclusive):
+def test_initialize_without_labels_is_rejected(fresh, exclusive):
     nlp = fresh("bert")
     textcat = add_textcat(nlp, exclusive=exclusive, initialize=False)
     with pytest.raises(ValueError, match=r"E867|E143"):
@@ -278,7 +278,7 @@ def test_no_labels_at_all_is_refused(fresh, exclusive):
         (False, {"MARITIME": float("nan")}, "E851"),
     ],
 )
-def test_values_that_are_no_truths_are_refused(fresh, exclusive, given, code):
+def test_invalid_category_values_are_rejected(fresh, exclusive, given, code):
     nlp = fresh("bert")
     textcat = add_textcat(nlp, exclusive=exclusive)
     before = get_weights(nlp), head_weights(textcat)
@@ -287,7 +287,7 @@ def test_values_that_are_no_truths_are_refused(fresh, exclusive, given, code):
     assert_same(head_weights(textcat), before[1])
 
 
-def test_label_added_after_initialize_is_refused(fresh):
+def test_label_added_after_initialize_is_rejected(fresh):
     nlp = fresh("bert")
     textcat = add_textcat(nlp)
     with pytest.raises(ValueError, match="E922"):
@@ -296,14 +296,14 @@ def test_label_added_after_initialize_is_refused(fresh):
     assert set(nlp("A").cats) == set(LABELS)
 
 
-def test_labels_can_change_with_a_new_initialize(fresh):
+def test_each_component_has_its_own_labels(fresh):
     nlp = fresh("bert")
     textcat = add_textcat(nlp, initialize=False)
     textcat.initialize(lambda: labelled(nlp), nlp=nlp)
-    again = add_textcat(nlp, name="again", initialize=False)
-    again.initialize(lambda: labelled(nlp, given=[{"X": 1.0, "Y": 0.0}]), nlp=nlp)
+    other = add_textcat(nlp, name="other", initialize=False)
+    other.initialize(lambda: labelled(nlp, given=[{"X": 1.0, "Y": 0.0}]), nlp=nlp)
     assert textcat.labels == tuple(LABELS)
-    assert again.labels == ("X", "Y")
+    assert other.labels == ("X", "Y")
 
 
 def test_positive_label_and_threshold_reach_the_scorer(fresh):
@@ -319,7 +319,7 @@ def test_positive_label_and_threshold_reach_the_scorer(fresh):
 # Degenerate batches
 
 
-def test_empty_lists(fresh):
+def test_empty_list_of_examples_changes_nothing(fresh):
     nlp = fresh("bert")
     textcat = add_textcat(nlp)
     before = get_weights(nlp), head_weights(textcat)
@@ -331,7 +331,7 @@ def test_empty_lists(fresh):
 
 
 @pytest.mark.parametrize("architecture", [CLASS, TANH, POOLER, MEAN])
-def test_docs_without_tokens_alone(fresh, architecture):
+def test_batch_of_docs_without_tokens_changes_nothing(fresh, architecture):
     nlp = fresh("bert")
     textcat = add_textcat(nlp, architecture)
     before = get_weights(nlp), head_weights(textcat)
@@ -342,7 +342,7 @@ def test_docs_without_tokens_alone(fresh, architecture):
     assert_same(head_weights(textcat), before[1])
 
 
-def test_score_of_a_doc_does_not_depend_on_its_neighbours(fresh):
+def test_scores_do_not_depend_on_the_batch(fresh):
     nlp = fresh("xlnet")
     add_textcat(nlp)
     for text, doc in zip(TEXTS, nlp.pipe(TEXTS, batch_size=5), strict=True):
@@ -351,7 +351,7 @@ def test_score_of_a_doc_does_not_depend_on_its_neighbours(fresh):
             assert doc.cats == pytest.approx(alone.cats, abs=1e-5)
 
 
-def test_windows_give_a_class_vector_each(fresh):
+def test_each_window_has_a_class_vector(fresh):
     nlp = fresh("bert", overflow="window", stride=8)
     textcat = add_textcat(nlp)
     text = "The blue boat from Berlin left the harbour " * 12
@@ -365,10 +365,10 @@ def test_windows_give_a_class_vector_each(fresh):
     assert textcat.labels
 
 
-# Refusals
+# Errors
 
 
-REFUSED = [
+UNSUPPORTED = [
     ("gpt2", POOLER, "pooler output"),
     ("xlnet", POOLER, "pooler output"),
     ("t5", POOLER, "pooler output"),
@@ -378,29 +378,27 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("name", "architecture", "what"), REFUSED)
-def test_what_the_model_cannot_give_is_refused_when_the_pipeline_is_built(
-    fresh, name, architecture, what
-):
+@pytest.mark.parametrize(("name", "architecture", "missing"), UNSUPPORTED)
+def test_missing_output_is_rejected_when_the_pipeline_is_built(fresh, name, architecture, missing):
     nlp = fresh(name)
-    with pytest.raises(ValueError, match=rf"TB022.*{what}.*TextCatMean"):
+    with pytest.raises(ValueError, match=rf"TB022.*{missing}.*TextCatMean"):
         add_textcat(nlp, architecture, initialize=False)
     assert "trf_textcat" not in nlp.pipe_names
 
 
-@pytest.mark.parametrize(("name", "architecture", "what"), REFUSED)
-def test_what_the_model_cannot_give_is_refused_at_initialize(checkpoint, name, architecture, what):
-    """In a pipeline from a config nothing is loaded before."""
+@pytest.mark.parametrize(("name", "architecture", "missing"), UNSUPPORTED)
+def test_missing_output_is_rejected_at_initialize(checkpoint, name, architecture, missing):
+    """A pipeline built from a config loads the model at initialization."""
     nlp = spacy.blank("en")
     nlp.add_pipe("sentencizer")
     nlp.add_pipe("trf_wordpiecer", config={"trf_name": str(checkpoint(name))})
     nlp.add_pipe("trf_tok2vec", config={"model": {"trf_name": str(checkpoint(name))}})
     add_textcat(nlp, architecture, initialize=False)
-    with pytest.raises(ValueError, match=rf"TB022.*{what}"):
+    with pytest.raises(ValueError, match=rf"TB022.*{missing}"):
         nlp.initialize(lambda: labelled(nlp))
 
 
-def test_transformer_that_is_missing_disabled_or_behind_is_refused(fresh):
+def test_missing_disabled_or_later_transformer_is_rejected(fresh):
     blank = spacy.blank("en")
     blank.add_pipe("trf_textcat")
     with pytest.raises(ValueError, match=r"TB020.*trf_textcat"):
@@ -422,7 +420,7 @@ def test_transformer_that_is_missing_disabled_or_behind_is_refused(fresh):
         nlp("A boat.")
 
 
-def test_sample_docs_of_initialize_are_never_read_as_zeros_later(fresh):
+def test_initialize_leaves_no_zero_rows_on_its_docs(fresh):
     nlp = fresh("bert")
     textcat = add_textcat(nlp, initialize=False)
     examples = labelled(nlp)
@@ -442,7 +440,7 @@ def test_sample_docs_of_initialize_are_never_read_as_zeros_later(fresh):
 
 @pytest.mark.parametrize("exclusive", [True, False], ids=["exclusive", "multilabel"])
 @pytest.mark.parametrize("architecture", [CLASS, TANH, POOLER, MEAN])
-def test_saved_and_loaded_it_predicts_the_same(fresh, tmp_path, architecture, exclusive):
+def test_saved_pipeline_predicts_the_same(fresh, tmp_path, architecture, exclusive):
     nlp = fresh("bert")
     textcat = add_textcat(nlp, architecture, exclusive)
     nlp.update(labelled(nlp, given=cats(exclusive)), sgd=make_adam())
@@ -458,7 +456,7 @@ def test_saved_and_loaded_it_predicts_the_same(fresh, tmp_path, architecture, ex
         pipeline.update(labelled(pipeline, given=cats(exclusive)), sgd=make_adam())
 
 
-def test_default_is_the_class_vector_with_exclusive_labels(fresh):
+def test_default_is_the_class_vector_with_exclusive_classes(fresh):
     nlp = fresh("bert")
     nlp.add_pipe("trf_textcat")
     config = nlp.get_pipe_config("trf_textcat")["model"]
@@ -466,7 +464,7 @@ def test_default_is_the_class_vector_with_exclusive_labels(fresh):
     assert config["exclusive_classes"] is True
 
 
-def test_reference_docs_are_not_changed(fresh):
+def test_update_and_evaluate_do_not_change_the_docs_of_examples(fresh):
     nlp = fresh("bert")
     add_textcat(nlp)
     examples = labelled(nlp)
@@ -478,7 +476,7 @@ def test_reference_docs_are_not_changed(fresh):
     assert [example.predicted.to_bytes() for example in examples] == predicted
 
 
-def test_rehearse_is_refused_without_the_transformers_rows(fresh):
+def test_rehearse_without_the_transformers_rows_is_rejected(fresh):
     nlp = fresh("bert")
     add_textcat(nlp)
     nlp.resume_training()

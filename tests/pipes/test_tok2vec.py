@@ -1,4 +1,4 @@
-"""The whole pipeline on texts: what stands on a Doc, and how spaCy drives the components."""
+"""The whole pipeline on texts: the output stored on Docs, and the calls that spaCy makes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def sentences_of(nlp, doc, checkpoint_folder):
 
 
 def check_doc(nlp, doc, family, folder):
-    """Wordpieces, hidden states and token rows are those of plain transformers and the oracle."""
+    """Check the wordpieces, hidden states and token rows with plain transformers and the oracle."""
     import torch
 
     sentences = sentences_of(nlp, doc, folder)
@@ -58,26 +58,26 @@ def check_doc(nlp, doc, family, folder):
     assert doc._.trf_alignment == links
     assert doc.tensor.shape == (len(doc), WIDTH)
     assert doc.tensor.dtype == numpy.float32
-    own = doc._.trf_last_hidden_state
-    # A token of thousands of wordpieces: what float32 loses grows with the terms of the sum.
-    terms = max(float(oracles.weighted_sum(links, abs(own)).max(initial=0)), 1.0)
-    expected = oracles.weighted_sum(links, own)
+    stored = doc._.trf_last_hidden_state
+    # A token may have thousands of wordpieces: float32's error grows with the terms of the sum.
+    terms = max(float(oracles.weighted_sum(links, abs(stored)).max(initial=0)), 1.0)
+    expected = oracles.weighted_sum(links, stored)
     numpy.testing.assert_allclose(doc.tensor, expected, atol=1e-6 * terms, rtol=1e-5)
     assert numpy.isfinite(doc.tensor).all()
 
 
-def assert_same_docs(one, two):
-    assert one.text == two.text
-    assert one._.trf_word_pieces_ == two._.trf_word_pieces_
-    assert one._.trf_alignment == two._.trf_alignment
-    assert one.tensor.shape == two.tensor.shape
-    numpy.testing.assert_allclose(one.tensor, two.tensor, atol=1e-5, rtol=1e-5)
+def assert_same_docs(got, expected):
+    assert got.text == expected.text
+    assert got._.trf_word_pieces_ == expected._.trf_word_pieces_
+    assert got._.trf_alignment == expected._.trf_alignment
+    assert got.tensor.shape == expected.tensor.shape
+    numpy.testing.assert_allclose(got.tensor, expected.tensor, atol=1e-5, rtol=1e-5)
     numpy.testing.assert_allclose(
-        one._.trf_last_hidden_state, two._.trf_last_hidden_state, atol=1e-5, rtol=1e-5
+        got._.trf_last_hidden_state, expected._.trf_last_hidden_state, atol=1e-5, rtol=1e-5
     )
 
 
-# One text
+# Single texts
 
 
 @pytest.mark.filterwarnings("ignore:.*TB101")
@@ -99,7 +99,7 @@ def test_any_doc_equals_plain_transformers_and_the_oracle(family, pipeline, chec
 @settings(max_examples=25)
 @pytest.mark.parametrize("overflow", ["truncate", "window"])
 @pytest.mark.filterwarnings("ignore:.*TB101")
-def test_nothing_is_lost(family, pipeline, overflow, text):
+def test_token_rows_sum_to_the_wordpiece_rows(family, pipeline, overflow, text):
     doc = pipeline(family, overflow=overflow)(text)
     hidden = doc._.trf_last_hidden_state
     assert {row for rows in doc._.trf_alignment for row in rows} == set(range(len(hidden)))
@@ -124,7 +124,7 @@ def test_degenerate_texts_have_valid_shapes(family, pipeline, text):
     assert len(doc._.trf_all_attentions) == len(get_wordpieces(doc).lengths)
 
 
-def test_doc_without_sentence_boundaries_is_split_by_the_rules(pipeline, checkpoint):
+def test_doc_without_sentence_boundaries_is_split_by_rules(pipeline, checkpoint):
     nlp = pipeline("bert")
     with nlp.select_pipes(disable=["sentencizer"]):
         doc = nlp("Is it? Yes. No.")
@@ -132,7 +132,7 @@ def test_doc_without_sentence_boundaries_is_split_by_the_rules(pipeline, checkpo
     check_doc(nlp, doc, "bert", checkpoint("bert"))
 
 
-def test_sentences_set_by_hand_are_kept(pipeline, checkpoint):
+def test_existing_sentence_boundaries_are_used(pipeline, checkpoint):
     nlp = pipeline("bert")
     doc = Doc(nlp.vocab, words=["a", "b", "c", "d"], sent_starts=[True, False, True, False])
     for name in ("trf_wordpiecer", "trf_tok2vec"):
@@ -141,7 +141,7 @@ def test_sentences_set_by_hand_are_kept(pipeline, checkpoint):
     check_doc(nlp, doc, "bert", checkpoint("bert"))
 
 
-def test_sentences_of_a_users_hook_are_read(pipeline):
+def test_sentences_of_a_user_hook_are_used(pipeline):
     nlp = pipeline("bert")
     doc = nlp.make_doc("a b c d")
     doc.user_hooks["sents"] = lambda doc: iter([doc[0:1], doc[1:4]])
@@ -157,7 +157,7 @@ def test_sentences_of_a_users_hook_are_read(pipeline):
 )
 @settings(max_examples=25)
 @pytest.mark.filterwarnings("ignore:.*TB101")
-def test_docs_made_of_words_and_spaces(family, pipeline, checkpoint, words, data):
+def test_docs_of_any_words_and_spaces_equal_the_oracle(family, pipeline, checkpoint, words, data):
     nlp = pipeline(family)
     n = len(words)
     spaces = data.draw(st.lists(st.booleans(), min_size=n, max_size=n))
@@ -188,11 +188,11 @@ def test_retokenized_docs_are_aligned_to_their_new_tokens(pipeline, checkpoint, 
     assert doc._.trf_alignment == oracles.align_doc(doc, sentences)
     merged = doc[3]._
     assert merged.trf_word_pieces_ == doc._.trf_word_pieces_[merged.trf_start : merged.trf_end]
-    if when != "after":  # spaCy moves the rows of doc.tensor by itself
+    if when != "after":  # spaCy's retokenizer has merged and split the rows of doc.tensor
         check_doc(nlp, doc, "roberta", checkpoint("roberta"))
 
 
-def test_literal_boundary_pieces_in_the_text_are_text(family, pipeline, checkpoint):
+def test_special_tokens_in_the_text_are_not_boundary_pieces(family, pipeline, checkpoint):
     nlp = pipeline(family)
     doc = nlp("a [SEP] b <s> c </s> d <cls> e <|endoftext|> f")
     n_boundary = oracles.load_plain_tokenizer(checkpoint(family)).num_special_tokens_to_add()
@@ -200,14 +200,14 @@ def test_literal_boundary_pieces_in_the_text_are_text(family, pipeline, checkpoi
     check_doc(nlp, doc, family, checkpoint(family))
 
 
-# Too long
+# Long texts
 
 
 def long_text(n):
     return " ".join(["cat"] * n)
 
 
-def test_tokens_past_the_maximum_have_zero_rows_and_one_warning_counts_them(pipeline, checkpoint):
+def test_truncated_tokens_have_zero_rows_and_one_warning_counts_them(pipeline, checkpoint):
     nlp = pipeline("gpt2")
     tokenizer = oracles.load_plain_tokenizer(checkpoint("gpt2"))
     per_word = len(tokenizer(" cat")["input_ids"])
@@ -229,7 +229,7 @@ def test_tokens_past_the_maximum_have_zero_rows_and_one_warning_counts_them(pipe
         assert all(rows == [] for rows in doc._.trf_alignment[kept + partly :])
 
 
-def test_every_batch_warns_by_itself(pipeline):
+def test_each_batch_warns_separately(pipeline):
     nlp = pipeline("bert")
     docs = [long_text(200)] * 4
     with warnings.catch_warnings(record=True) as caught:
@@ -239,7 +239,7 @@ def test_every_batch_warns_by_itself(pipeline):
     assert len(messages) == 2
 
 
-def test_text_of_exactly_the_maximum_is_not_cut(pipeline, checkpoint):
+def test_text_of_exactly_the_maximum_length_is_not_truncated(pipeline, checkpoint):
     tokenizer = oracles.load_plain_tokenizer(checkpoint("bert"))
     per_word = len(tokenizer("a a")["input_ids"]) - len(tokenizer("a")["input_ids"])
     assert per_word == 1
@@ -251,24 +251,24 @@ def test_text_of_exactly_the_maximum_is_not_cut(pipeline, checkpoint):
         pipeline("bert")(" ".join(["a"] * (MAX_LENGTH - 1)))
 
 
-def test_maximum_counts_the_positions_that_a_model_skips(pipeline, checkpoint):
-    # RoBERTa's table has two rows more than it has positions.
+def test_maximum_length_excludes_reserved_positions(pipeline, checkpoint):
+    # RoBERTa's table has two more rows than positions.
     for name in ("roberta", "xlm_roberta"):
         assert pipeline(name).get_pipe("trf_wordpiecer").tokenizer.max_length == MAX_LENGTH
     for name in ("xlnet",):
         assert pipeline(name).get_pipe("trf_wordpiecer").tokenizer.max_length is None
 
 
-ACCEPTANCE = [
+EXTREME_TEXTS = [
     "My name is robert " + "contact" * 800 + " My name is robert",
     " \r\n " * 1000,
 ]
 
 
-@pytest.mark.parametrize("text", ACCEPTANCE, ids=["long-word", "line-breaks"])
+@pytest.mark.parametrize("text", EXTREME_TEXTS, ids=["long-word", "line-breaks"])
 @pytest.mark.parametrize("overflow", ["truncate", "window"])
 @pytest.mark.filterwarnings("ignore:.*TB101")
-def test_hostile_texts_of_users(family, pipeline, checkpoint, text, overflow):
+def test_extreme_texts(family, pipeline, checkpoint, text, overflow):
     nlp = pipeline(family, overflow=overflow)
     doc = nlp(text)
     assert doc.text == text
@@ -284,7 +284,7 @@ def test_hostile_texts_of_users(family, pipeline, checkpoint, text, overflow):
         )
 
 
-# Many texts
+# Batches and streams
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 7, 64])
@@ -310,27 +310,27 @@ def test_empty_stream(pipeline):
         assert list(pipeline("bert").get_pipe(name).pipe([])) == []
 
 
-def test_order_is_kept(pipeline):
+def test_pipe_keeps_the_order(pipeline):
     ordered = [" ".join(["a"] * (i * 7 % 11)) for i in range(40)]
     assert [doc.text for doc in pipeline("bert").pipe(ordered, batch_size=16)] == ordered
 
 
 @pytest.mark.filterwarnings("ignore:.*(TB101|W109)")
-def test_two_processes_give_the_same(pipeline):
+def test_two_processes_give_the_same_docs(pipeline):
     nlp = pipeline("bert")
     expected = [nlp(text) for text in TEXTS[:9]]
     docs = list(nlp.pipe(TEXTS[:9], n_process=2, batch_size=2))
-    for doc, one in zip(docs, expected, strict=True):
-        assert_same_docs(doc, one)
+    for doc, expected_doc in zip(docs, expected, strict=True):
+        assert_same_docs(doc, expected_doc)
 
 
-def test_as_tuples(pipeline):
+def test_pipe_as_tuples(pipeline):
     pairs = list(pipeline("bert").pipe([("One.", 1), ("", 2)], as_tuples=True))
     assert [(doc.text, context) for doc, context in pairs] == [("One.", 1), ("", 2)]
     assert all(doc.tensor.shape == (len(doc), WIDTH) for doc, _ in pairs)
 
 
-def test_select_pipes(pipeline):
+def test_disabled_tok2vec_stores_no_outputs(pipeline):
     nlp = pipeline("bert")
     with nlp.select_pipes(disable=["trf_tok2vec"]):
         doc = nlp("One.")
@@ -341,7 +341,7 @@ def test_select_pipes(pipeline):
     assert nlp("One.")._.trf_outputs is not None
 
 
-def test_doc_without_wordpieces_is_refused(pipeline):
+def test_doc_without_wordpieces_is_rejected(pipeline):
     nlp = pipeline("bert")
     with (
         nlp.select_pipes(disable=["trf_wordpiecer"]),
@@ -401,7 +401,7 @@ def test_sixteen_threads_on_one_pipeline(pipeline):
         assert_same_docs(doc, expected[doc.text])
 
 
-def test_one_doc_does_not_keep_its_batch_in_memory(pipeline):
+def test_doc_does_not_keep_its_batch_in_memory(pipeline):
     docs = list(pipeline("bert", output_hidden_states=True).pipe(["One.", "Two. " * 40]))
     record = docs[0]._.trf_outputs
     for array in (record.last_hidden_state, record.pooler_output, record.hidden_states):
@@ -409,7 +409,7 @@ def test_one_doc_does_not_keep_its_batch_in_memory(pipeline):
         assert getattr(base, "nbytes", array.nbytes) <= array.nbytes
 
 
-def test_predict_changes_nothing(pipeline):
+def test_predict_does_not_change_the_doc(pipeline):
     nlp = pipeline("bert")
     doc = nlp("Apple pie.")
     before, tensor = dict(doc.user_data), doc.tensor.copy()
@@ -420,7 +420,7 @@ def test_predict_changes_nothing(pipeline):
     assert numpy.array_equal(doc.tensor, tensor)
 
 
-def test_running_twice_gives_the_same(pipeline):
+def test_running_twice_gives_the_same_rows(pipeline):
     nlp = pipeline("bert")
     doc = nlp("Apple pie is delicious.")
     tensor = doc.tensor.copy()
@@ -429,15 +429,15 @@ def test_running_twice_gives_the_same(pipeline):
     assert numpy.array_equal(doc.tensor, tensor)
 
 
-def test_two_pipelines_do_not_share_anything(pipeline):
-    one, two = pipeline("bert"), pipeline("roberta")
-    before = one("Apple pie.").tensor
-    two("Apple pie.")
-    assert numpy.array_equal(one("Apple pie.").tensor, before)
+def test_pipelines_do_not_affect_each_other(pipeline):
+    bert, roberta = pipeline("bert"), pipeline("roberta")
+    before = bert("Apple pie.").tensor
+    roberta("Apple pie.")
+    assert numpy.array_equal(bert("Apple pie.").tensor, before)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_many_identical_docs_leave_nothing_behind(pipeline):
+def test_memory_of_processed_docs_is_freed(pipeline):
     nlp = pipeline("bert")
     list(nlp.pipe(["Apple pie."] * 8))
     gc.collect()
@@ -449,7 +449,7 @@ def test_many_identical_docs_leave_nothing_behind(pipeline):
     assert after <= before + 8
 
 
-def test_analysis_knows_what_the_components_need():
+def test_pipe_analysis_finds_missing_attributes():
     nlp = spacy.blank("en")
     nlp.add_pipe("trf_tok2vec")
     assert nlp.analyze_pipes()["problems"]["trf_tok2vec"] == ["doc._.trf_word_pieces"]

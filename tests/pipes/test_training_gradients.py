@@ -1,4 +1,4 @@
-"""The gradient path: what components write onto Docs reaches the weights as torch would have it."""
+"""Gradients that components set on Docs reach the weights as in plain torch."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ WITH_POOLER = [name for name in FAMILIES if name in ("bert", "roberta", "xlm_rob
 
 
 def gradients_of_update(nlp, texts=TEXTS):
-    """One update without a step; the gradients that it leaves in the weights."""
+    """Update without a step, and return the gradients of the weights."""
     nlp.update(make_examples(nlp, texts), sgd=False)
     return get_gradients(nlp)
 
@@ -87,13 +87,13 @@ def test_each_output_alone_equals_torch(fresh, checkpoint, output):
     assert_near(gradients_of_update(nlp), expected)
 
 
-def test_outputs_written_on_different_docs_of_a_batch(fresh, checkpoint):
+def test_gradients_of_different_outputs_on_different_docs(fresh, checkpoint):
     nlp = fresh("bert", output_attentions=True)
     first = add_writer(nlp, "all_attentions", name="first")
     second = add_writer(nlp, "pooler_output", name="second")
-    first.update, all_of_first = only(first, 0), first.update
-    second.update, all_of_second = only(second, 2), second.update
-    assert all_of_first is not all_of_second
+    first.update, full_first = only(first, 0), first.update
+    second.update, full_second = only(second, 2), second.update
+    assert full_first is not full_second
     plain = PlainTransformer("bert", checkpoint("bert"))
     plain_backward(plain, [read(nlp, TEXTS[0])], ["all_attentions"])
     plain_backward(plain, [read(nlp, TEXTS[2])], ["pooler_output"])
@@ -101,16 +101,16 @@ def test_outputs_written_on_different_docs_of_a_batch(fresh, checkpoint):
 
 
 def only(writer, index):
-    """Its update, for one example of the batch."""
+    """Return the update of a writer, limited to one example of the batch."""
     update = writer.update
 
-    def update_one(examples, **kwargs):
+    def update_example(examples, **kwargs):
         return update([examples[index]], **kwargs)
 
-    return update_one
+    return update_example
 
 
-def test_gradients_of_two_components_add(fresh, checkpoint):
+def test_gradients_of_two_components_add_up(fresh, checkpoint):
     nlp = fresh("roberta")
     add_writer(nlp, name="first")
     add_writer(nlp, name="second", scale=-0.3)
@@ -118,7 +118,7 @@ def test_gradients_of_two_components_add(fresh, checkpoint):
     assert_near(gradients_of_update(nlp), expected)
 
 
-def test_gradient_written_through_spans_and_tokens_is_that_of_the_doc(fresh):
+def test_gradient_set_through_spans_equals_that_of_the_doc(fresh):
     nlp = fresh("xlnet")
     writer = add_writer(nlp)
     whole = gradients_of_update(nlp)
@@ -138,7 +138,7 @@ def test_gradient_written_through_spans_and_tokens_is_that_of_the_doc(fresh):
     assert_near(get_gradients(nlp), whole)
 
 
-def test_sentencizer_runs_on_training_docs_as_in_prediction(fresh):
+def test_wordpieces_in_training_equal_those_of_prediction(fresh):
     nlp = fresh("bert")
     writer = add_writer(nlp)
     gradients_of_update(nlp)
@@ -160,16 +160,16 @@ def test_truncated_tokens_have_no_gradient(fresh, checkpoint):
     assert_near(found, plain.gradients())
 
 
-def test_windows_send_their_gradient_through_their_context(fresh, checkpoint):
-    """Each window is run by itself; only the rows that it answers for have a gradient."""
+def test_gradients_of_windows_equal_torch(fresh, checkpoint):
+    """Each window is a separate input. Only its own rows have a gradient, not its context."""
     import torch
 
     nlp = fresh("roberta", overflow="window", stride=8)
     writer = add_writer(nlp)
     found = gradients_of_update(nlp, ["The blue boat from Berlin left the harbour. " * 8])
-    # In one sentence, so that there are windows.
     pieces = get_wordpieces(writer.seen[0])
     assert pieces.runs is None
+    # The same as a single sentence, which needs windows.
     nlp.get_pipe("trf_tok2vec").model.shims[0]._model.zero_grad()
     found = gradients_of_update(nlp, ["The blue boat from Berlin left the harbour " * 8])
     pieces = get_wordpieces(writer.seen[0])
@@ -190,11 +190,11 @@ def test_windows_send_their_gradient_through_their_context(fresh, checkpoint):
     assert_near(found, plain.gradients())
 
 
-# What a component may write
+# Gradients that a component may set
 
 
 def write_with(nlp, write):
-    """A component whose update calls a function for every predicted Doc."""
+    """Add a component whose update calls a function for every predicted Doc."""
     writer = add_writer(nlp, name=f"writer{len(nlp.pipe_names)}")
 
     def update(examples, **kwargs):
@@ -205,11 +205,11 @@ def write_with(nlp, write):
     return writer
 
 
-def test_zeros_stand_ready_in_the_shape_of_the_output(fresh):
+def test_gradients_start_as_zeros_of_the_outputs_shape(fresh):
     nlp = fresh("bert", output_hidden_states=True, output_attentions=True)
     seen = []
 
-    def look(doc):
+    def check(doc):
         for name in ("last_hidden_state", "pooler_output", "all_hidden_states"):
             output, gradient = getattr(doc._, f"trf_{name}"), getattr(doc._, f"trf_d_{name}")
             assert gradient.shape == output.shape
@@ -219,12 +219,12 @@ def test_zeros_stand_ready_in_the_shape_of_the_output(fresh):
         assert [array.shape for array in doc._.trf_d_all_attentions] == shapes
         seen.append(doc)
 
-    write_with(nlp, look)
+    write_with(nlp, check)
     nlp.update(make_examples(nlp, TEXTS), sgd=False)
     assert len(seen) == len(TEXTS)
 
 
-def test_assigned_gradient_counts_like_an_added_one(fresh):
+def test_assigned_gradient_equals_an_added_one(fresh):
     nlp, other = fresh("bert"), fresh("bert")
     add_writer(other)
 
@@ -237,7 +237,7 @@ def test_assigned_gradient_counts_like_an_added_one(fresh):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16"])
-def test_gradient_of_another_precision_is_taken(fresh, dtype):
+def test_gradient_of_another_precision_is_converted(fresh, dtype):
     nlp, other = fresh("bert"), fresh("bert")
     add_writer(other, scale=0.0)
 
@@ -252,7 +252,7 @@ def test_gradient_of_another_precision_is_taken(fresh, dtype):
     assert_near(gradients_of_update(nlp), gradients_of_update(other))
 
 
-def test_assigned_array_stays_the_users_own(fresh):
+def test_assigned_array_is_not_modified(fresh):
     nlp = fresh("bert")
     add_writer(nlp, name="before")
     own = {}
@@ -269,7 +269,7 @@ def test_assigned_array_stays_the_users_own(fresh):
         array += 1
 
 
-def test_wrong_shape_is_refused(fresh):
+def test_gradient_of_the_wrong_shape_is_rejected(fresh):
     nlp = fresh("bert")
 
     def assign(doc):
@@ -282,7 +282,7 @@ def test_wrong_shape_is_refused(fresh):
 
 @pytest.mark.parametrize("value", [numpy.nan, numpy.inf, -numpy.inf])
 @pytest.mark.parametrize("output", ["last_hidden_state", "pooler_output", "all_attentions"])
-def test_nan_and_infinity_are_refused_and_the_next_batch_works(fresh, value, output):
+def test_nan_and_infinity_are_rejected_and_the_next_batch_works(fresh, value, output):
     nlp, other = fresh("bert", output_attentions=True), fresh("bert", output_attentions=True)
     bad = []
 
@@ -310,7 +310,7 @@ def test_nan_and_infinity_are_refused_and_the_next_batch_works(fresh, value, out
     assert_moved(get_weights(nlp), before)
 
 
-def test_gradient_written_after_it_was_used_is_refused(fresh):
+def test_gradient_set_after_the_backward_pass_is_rejected(fresh):
     nlp = fresh("bert")
     writer = add_writer(nlp)
     gradients_of_update(nlp)
@@ -321,10 +321,10 @@ def test_gradient_written_after_it_was_used_is_refused(fresh):
         doc[0:2]._.trf_d_last_hidden_state += 1.0
 
 
-def test_head_that_comes_after_the_gradient_was_used_is_refused(fresh):
+def test_head_updated_after_the_backward_pass_is_rejected(fresh):
     nlp = fresh("bert")
     add_writer(nlp)
-    write_with(nlp, lambda doc: get_weights(nlp))  # looks at the weights too early
+    write_with(nlp, lambda doc: get_weights(nlp))  # access to the weights runs the backward pass
     textcat = nlp.add_pipe("trf_textcat")
     examples = make_examples(nlp, TEXTS, lambda i: {"cats": {"A": float(i == 0), "B": i != 0}})
     textcat.initialize(lambda: examples, nlp=nlp)
@@ -332,8 +332,8 @@ def test_head_that_comes_after_the_gradient_was_used_is_refused(fresh):
         nlp.update(examples, sgd=make_sgd())
 
 
-def test_gradient_of_the_last_update_does_not_come_back(fresh):
-    """The Docs may be the same ones, where components are updated one by one."""
+def test_gradients_are_reset_at_the_next_update(fresh):
+    """The Docs may be the same if components are updated one by one."""
     nlp, other = fresh("bert"), fresh("bert")
     writer, tok2vec = add_writer(nlp), nlp.get_pipe("trf_tok2vec")
     examples = make_examples(nlp, TEXTS)
@@ -352,7 +352,7 @@ def test_gradient_of_the_last_update_does_not_come_back(fresh):
 # Degenerate batches
 
 
-def test_batch_of_docs_without_tokens(fresh):
+def test_batch_of_docs_without_tokens_changes_nothing(fresh):
     nlp = fresh("bert")
     add_writer(nlp)
     before = get_weights(nlp)
@@ -362,7 +362,7 @@ def test_batch_of_docs_without_tokens(fresh):
         assert_same(get_weights(nlp), before)
 
 
-def test_empty_list_of_examples(fresh):
+def test_empty_list_of_examples_changes_nothing(fresh):
     nlp = fresh("bert")
     add_writer(nlp)
     before = get_weights(nlp)
@@ -376,14 +376,14 @@ def test_empty_list_of_examples(fresh):
 
 
 def test_chain_equals_finite_differences_in_float64(fresh, monkeypatch):
-    """Wordpieces -> transformer -> alignment -> tokens, through the library's own layers."""
+    """Wordpieces -> transformer -> alignment -> tokens, with the package's own layers."""
     import torch
 
     nlp = fresh("bert", words_per_batch=20)
     docs = list(nlp.pipe(TEXTS))
     layer = nlp.get_pipe("trf_tok2vec").model
     get_module(nlp).double()
-    # The layer returns float32 in any precision; here it must not round.
+    # The layer always returns float32, which would round the finite differences.
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
     for name in ("empty", "zeros"):
         monkeypatch.setattr(torch, name, partial(getattr(torch, name), dtype=torch.float64))
@@ -422,8 +422,8 @@ def test_chain_equals_finite_differences_in_float64(fresh, monkeypatch):
 
 
 @pytest.mark.parametrize("layer", [ClassVectors(), MeanVectors()], ids=["class", "mean"])
-def test_sentence_vectors_equal_finite_differences(fresh, layer):
-    """`pool` and `unpool` are linear and each other's transpose, so products of both are equal."""
+def test_unpool_is_the_transpose_of_pool(fresh, layer):
+    """Both are linear: the products pool(x) · y and x · unpool(y) are equal."""
     nlp = fresh("xlnet")
     random = numpy.random.default_rng(0)
     for doc in nlp.pipe(text for text in TEXTS if text):

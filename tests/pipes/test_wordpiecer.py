@@ -1,4 +1,4 @@
-"""The component that cuts Docs into wordpieces."""
+"""The component that splits Docs into wordpieces."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def wordpiecer_of(nlp):
     return nlp.get_pipe("trf_wordpiecer")
 
 
-def test_offsets_and_spans_count_from_the_start_of_the_doc(family, pipeline):
+def test_offsets_and_spans_are_positions_in_the_doc(family, pipeline):
     nlp = pipeline(family)
     docs = list(nlp.pipe([TEXT, "", "\n\n", TEXT + TEXT]))
     for doc in docs:
@@ -38,7 +38,7 @@ def test_offsets_and_spans_count_from_the_start_of_the_doc(family, pipeline):
         assert start == len(pieces)
 
 
-def test_wordpieces_are_those_of_each_sentence(family, pipeline, checkpoint):
+def test_each_sentence_is_tokenized_alone(family, pipeline, checkpoint):
     plain = oracles.load_plain_tokenizer(checkpoint(family))
     doc = pipeline(family)(TEXT)
     expected = [i for sent in doc.sents for i in plain(sent.text)["input_ids"]]
@@ -61,7 +61,7 @@ def test_class_rows_point_to_the_class_token(family, pipeline, checkpoint):
             assert pieces.class_rows.tolist() == rows.tolist()
 
 
-def test_update_prepares_the_predicted_docs(pipeline):
+def test_update_sets_wordpieces_on_the_predicted_docs(pipeline):
     nlp = pipeline("bert")
     example = Example(nlp.make_doc(TEXT), nlp(TEXT))
     losses = wordpiecer_of(nlp).update([example], losses={"x": 1.0})
@@ -70,22 +70,22 @@ def test_update_prepares_the_predicted_docs(pipeline):
     assert example.predicted._.trf_word_pieces.tolist() == expected._.trf_word_pieces.tolist()
 
 
-def test_update_sees_the_sentences_that_prediction_sees(fresh):
+def test_update_uses_the_sentences_of_prediction(fresh):
     nlp = fresh("bert")
     sents = [[s.start_char, s.end_char] for s in nlp(TEXT).sents]
     seen = []
     wordpiecer = wordpiecer_of(nlp)
-    cut = wordpiecer.set_annotations
+    set_annotations = wordpiecer.set_annotations
 
     def spy(docs, wordpieces):
         wordpieces = list(wordpieces)
         seen.extend(p.spans.tolist() for p in wordpieces)
-        cut(docs, wordpieces)
+        set_annotations(docs, wordpieces)
 
     wordpiecer.set_annotations = spy
     reference = nlp.make_doc(TEXT)
     for i, token in enumerate(reference):
-        token.is_sent_start = i == 0  # other boundaries than the sentencizer's
+        token.is_sent_start = i == 0  # not the sentencizer's boundaries
     predicted = spacy.tokens.Doc(nlp.vocab, words=["a", "b"], sent_starts=[True, True])
     examples = [
         Example(nlp.make_doc(TEXT), reference),
@@ -103,8 +103,8 @@ def test_update_sees_the_sentences_that_prediction_sees(fresh):
     assert seen == [sents, sents]
 
 
-def test_text_of_a_doc_is_put_together_once(monkeypatch):
-    """spaCy does it at each access; once for each sentence would be quadratic."""
+def test_text_of_a_doc_is_built_once(monkeypatch):
+    """spaCy builds `doc.text` at each access; an access for each sentence would be quadratic."""
 
     class CountingDoc:
         n_accesses = 0
@@ -129,15 +129,15 @@ def test_text_of_a_doc_is_put_together_once(monkeypatch):
     assert doc.n_accesses == 1
 
 
-def test_tokens_past_the_maximum_are_counted_through_many_sentences(pipeline):
+def test_truncated_tokens_are_counted_across_sentences(pipeline):
     nlp = pipeline("bert", max_length=6)
     texts = ["a b c d e f . a b . a b c d e .", "a .", "a b c d e f g . a b c ."]
-    # Four wordpieces of each sentence remain.
+    # Each sentence is truncated to four wordpieces and two boundary pieces.
     with pytest.warns(UserWarning, match=r"\[TB101\] 9 tokens of 3 sentences"):
         list(nlp.pipe(texts))
 
 
-def test_checkpoint_is_taken_from_the_tok2vec(checkpoint):
+def test_checkpoint_defaults_to_that_of_the_tok2vec(checkpoint):
     nlp = spacy.blank("en")
     nlp.add_pipe("trf_wordpiecer")
     nlp.add_pipe("trf_tok2vec", config={"model": {"trf_name": str(checkpoint("bert"))}})
@@ -145,7 +145,7 @@ def test_checkpoint_is_taken_from_the_tok2vec(checkpoint):
     assert nlp("One.")._.trf_word_pieces_[0] == "[CLS]"
 
 
-def test_checkpoint_has_to_be_named():
+def test_missing_checkpoint_name_is_rejected():
     nlp = spacy.blank("en")
     nlp.add_pipe("trf_wordpiecer")
     with pytest.raises(ValueError, match=r"\[TB001\] .*trf_wordpiecer"):
@@ -156,7 +156,7 @@ def test_checkpoint_has_to_be_named():
         nlp.initialize()
 
 
-def test_component_without_a_tokenizer_says_so():
+def test_component_without_a_tokenizer_is_rejected():
     nlp = spacy.blank("en")
     nlp.add_pipe("trf_wordpiecer")
     with pytest.raises(ValueError, match=r"\[TB010\] .*trf_wordpiecer.*tokenizer"):
@@ -172,14 +172,14 @@ def test_component_without_a_tokenizer_says_so():
         ({"stride": 1.5}, TypeError, "TB009"),
     ],
 )
-def test_bad_options_are_refused(config, error, code):
+def test_invalid_options_are_rejected(config, error, code):
     from trf_bridge.pipes.wordpiecer import TrfWordpiecer
 
     with pytest.raises(error, match=rf"\[{code}\]"):
         TrfWordpiecer(spacy.blank("en").vocab, trf_name="/nowhere", **config)
 
 
-def test_new_wordpieces_drop_what_was_computed_from_the_old(pipeline):
+def test_new_wordpieces_remove_old_outputs_and_gradients(pipeline):
     nlp = pipeline("bert")
     doc = nlp(TEXT)
     assert doc._.trf_outputs is not None
@@ -190,7 +190,7 @@ def test_new_wordpieces_drop_what_was_computed_from_the_old(pipeline):
     assert max(row for rows in doc._.trf_alignment for row in rows) < len(doc._.trf_word_pieces)
 
 
-def test_named_component_is_found_by_its_name(checkpoint):
+def test_component_with_a_custom_name(checkpoint):
     nlp = spacy.blank("en")
     nlp.add_pipe("trf_wordpiecer", name="pieces", config={"trf_name": str(checkpoint("bert"))})
     nlp.initialize()
