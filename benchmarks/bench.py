@@ -1,12 +1,13 @@
-"""Compare this project with plain transformers and with its peers, side by side in one run.
+"""Compare this project with plain transformers and with similar libraries (peers) in one run.
 
     make bench
     make bench PEERS=1
     python benchmarks/bench.py --data DATA --peers .cache/peers
 
-Prints a table, and writes it with all numbers and a picture to benchmarks/results. Each system runs
-in a process of its own, and they take turns round by round. Without --data or --texts the texts are
-the prose of this project's own pages: enough to see that it works, not to judge a system by.
+Prints a table and writes it to benchmarks/results, with all numbers and a figure. Each system runs
+in a separate process, and the systems take turns in every round. Without --data and --texts, the
+texts are the pages of this project: enough for a check that the benchmark works, but too little
+for a comparison.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ HERE = Path(__file__).resolve().parent
 PEERS_FOLDER = HERE.parent / ".cache" / "peers"
 PIPELINE = "en_trf_bert"
 PARTS = ["speed", "latency", "stages", "growth", "memory", "finetune"]
-# What takes about a minute without peers; it shows that everything works, and little else.
+# About a minute without peers: a check that everything works, not a measurement.
 QUICK = {
     "limit": 5,
     "latency_calls": 30,
@@ -46,32 +47,50 @@ QUICK = {
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """RETURNS (Namespace): The options of the command."""
+    """Parse the command line.
+
+    arguments (list of str): The arguments; None for those of the process.
+    RETURNS (Namespace): The options.
+    """
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add = parser.add_argument
-    add("--checkpoint", type=Path, help=f"a folder; default: that of the installed {PIPELINE}")
+    add(
+        "--checkpoint",
+        type=Path,
+        help=f"a folder; default: that of {PIPELINE}",
+    )
     add("--data", type=Path, help="a folder with " + " and ".join(texts.DATA.values()))
     add("--texts", type=Path, action="append", default=[], help=".jsonl, .conllu or .txt")
-    add("--limit", type=int, default=100, help="documents of each set")
+    add("--limit", type=int, default=100, help="documents per text set")
     add(
         "--peers",
         type=Path,
         nargs="?",
         const=PEERS_FOLDER,
-        help=f"a folder with the environments {' and '.join(PEERS)}; make bench PEERS=1 makes them",
+        help=f"a folder with the environments {' and '.join(PEERS)}; make bench PEERS=1 creates it",
     )
-    add("--systems", default=",".join(SYSTEMS), help="some of them, with commas")
-    add("--parts", default=",".join(PARTS), help="some of them, with commas")
+    add("--systems", default=",".join(SYSTEMS), help="separated by commas; default: all")
+    add("--parts", default=",".join(PARTS), help="separated by commas; default: all")
     add("--rounds", type=int, default=3)
     add("--threads", type=int, default=available_cores())
-    add("--batch-size", type=int, help="documents of a batch; default: that of spaCy, 1000")
+    add("--batch-size", type=int, help="documents per batch; default: 1000, as in spaCy")
     add("--words-per-batch", type=int, default=3000)
     add("--latency-calls", type=int, default=200)
-    add("--growth-chars", type=int, default=3000, help="characters of the smallest point")
-    add("--stream", type=int, default=5000, help="documents that are streamed and dropped")
+    add(
+        "--growth-chars",
+        type=int,
+        default=3000,
+        help="characters of the smallest texts",
+    )
+    add(
+        "--stream",
+        type=int,
+        default=5000,
+        help="documents of the memory test",
+    )
     add("--long-chars", type=int, default=texts.LONG_DOCUMENT)
     add("--finetune-steps", type=int, default=150)
-    add("--quick", action="store_true", help="little of everything, to see that it works")
+    add("--quick", action="store_true", help="small sizes, to check that everything works")
     add("--output", type=Path, default=HERE / "results", help="a folder")
     args = parser.parse_args(arguments)
     if args.quick:
@@ -80,23 +99,24 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     args.systems = args.systems.split(",")
     for given, known in [(args.parts, PARTS), (args.systems, SYSTEMS)]:
         if unknown := set(given) - set(known):
-            parser.error(f"there is no {', '.join(sorted(unknown))}, only {', '.join(known)}")
+            names = ", ".join(sorted(unknown))
+            parser.error(f"unknown: {names}. Expected some of: {', '.join(known)}")
     if args.rounds < 3:
-        parser.error("a median needs three rounds")
+        parser.error(f"expected at least 3 rounds for a median, got {args.rounds}")
     return args
 
 
 def find_checkpoint(folder: Path) -> Path:
-    """Put the files of the checkpoint of the installed pipeline together.
+    """Copy the checkpoint of the installed pipeline into one folder.
 
-    A pipeline keeps those of the model and those of the tokenizer in folders of their own.
+    A pipeline stores the files of the model and of the tokenizer in separate folders.
 
-    folder (Path): Where to.
-    RETURNS (Path): The same folder.
+    folder (Path): The folder to create.
+    RETURNS (Path): The folder.
     """
     spec = importlib.util.find_spec(PIPELINE)
     if spec is None or spec.origin is None:
-        sys.exit(f"{PIPELINE} is not installed: make demo does that. Or name a --checkpoint.")
+        sys.exit(f"{PIPELINE} is not installed. Run make demo, or pass --checkpoint.")
     package = Path(spec.origin).parent
     folder.mkdir()
     patterns = [
@@ -111,24 +131,28 @@ def find_checkpoint(folder: Path) -> Path:
 
 
 def find_pythons(args: argparse.Namespace) -> dict[str, str]:
-    """RETURNS (dict): The interpreter of each system that takes part."""
+    """Return the Python interpreter of each system in the run.
+
+    args (Namespace): The options.
+    RETURNS (dict): Paths by system.
+    """
     pythons = {name: sys.executable for name in SYSTEMS if name not in PEERS}
     if args.peers is not None:
         for name in PEERS:
             python = args.peers / name / "bin" / "python"
             if not python.exists():
-                sys.exit(f"There is no {python}: make bench PEERS=1 makes it.")
+                sys.exit(f"{python} is missing. Run make bench PEERS=1 to create it.")
             pythons[name] = str(python)
     needed = {BRIDGE, PLAIN, *args.systems}
     return {name: python for name, python in pythons.items() if name in needed}
 
 
 def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Run the parts.
+    """Run all parts of the benchmark.
 
     args (Namespace): The options, with a checkpoint.
-    folder (Path): An empty one, for what the workers read and write.
-    RETURNS (dict): All numbers.
+    folder (Path): An empty folder for the files of the workers.
+    RETURNS (dict): The results.
     """
     sets = texts.text_sets(args.data, args.texts, args.limit)
     first = next(iter(sets.values()))
@@ -156,19 +180,20 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         elif part == "growth":
             results[part] = parts.growth(run, first)
         else:
-            # From here on each measurement has processes of its own.
+            # The remaining parts start separate processes for each measurement.
             run.stop()
             if part == "memory":
                 results[part] = parts.memory(run, sets)
             elif args.data is not None and (args.data / "intent" / "snips").is_dir():
                 results[part] = parts.finetune(run)
             else:
-                print("finetune needs --data with intent/snips", file=sys.stderr)
+                print("finetune skipped: --data has no folder intent/snips", file=sys.stderr)
     run.stop()
     return results
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Run the benchmark and write its results."""
     args = parse(arguments)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -181,7 +206,7 @@ def main(arguments: list[str] | None = None) -> None:
     (args.output / "bench.json").write_text(numbers + "\n", encoding="utf8")
     (args.output / "bench.md").write_text(table, encoding="utf8")
     picture = args.output / "bench.svg"
-    picture.unlink(missing_ok=True)  # that of another run, where this one has nothing to draw
+    picture.unlink(missing_ok=True)  # a figure of an earlier run, if this one has nothing to plot
     draw(results, picture)
     print(table)
 

@@ -1,7 +1,8 @@
-"""One system of `bench.py` in a process of its own: measures what it is asked to.
+"""Run one system of `bench.py` in a separate process and measure it on request.
 
-Reads a line of JSON for each request and answers with another. Runs in the environments of other
-projects too, so it imports nothing of this one before it knows which system it is.
+Each request is a line of JSON on standard input, each response a line of JSON on standard output.
+The process may run in the environment of another project, so trf_bridge is imported only where it
+is the measured system.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from systems import CLASSES, SYSTEMS, versions
 
 
 class Texts:
-    """What the system reads, by the names of the sets: texts, or lists of their sentences."""
+    """Load text sets by name: texts for pipelines, lists of sentences for plain models."""
 
     def __init__(self, folder: Path, plain: bool) -> None:
-        """Read a set when it is needed.
+        """Store the location; sets are read on access.
 
-        folder (Path): Where bench.py writes the sets.
-        plain (bool): Whether to read the sentences.
+        folder (Path): The folder that bench.py writes the sets to.
+        plain (bool): Whether to read sentences.
         """
         self.folder = folder
         self.kind = "sentences" if plain else "texts"
@@ -39,8 +40,13 @@ class Texts:
         return json.loads(path.read_text(encoding="utf8"))
 
 
-def answers(system: Any, texts: Texts) -> dict[str, Callable[..., dict[str, Any]]]:
-    """RETURNS (dict): What can be asked of a worker, by name."""
+def make_handlers(system: Any, texts: Texts) -> dict[str, Callable[..., dict[str, Any]]]:
+    """Return the functions that handle requests.
+
+    system (any of `systems.CLASSES`): The system.
+    texts (Texts): The text sets.
+    RETURNS (dict): Functions by the names of the requests.
+    """
     return {
         "run": lambda name, batch_size: worker_measures.timed_run(system, texts[name], batch_size),
         "latency": lambda name, first, last: worker_measures.latencies(
@@ -49,7 +55,7 @@ def answers(system: Any, texts: Texts) -> dict[str, Callable[..., dict[str, Any]
         "peak": lambda name, batch_size: worker_measures.peak_of_run(
             system, texts[name], batch_size
         ),
-        "stays": lambda name, marks, batch_size: worker_measures.stays_after(
+        "growth": lambda name, marks, batch_size: worker_measures.memory_growth(
             system, texts[name], marks, batch_size
         ),
         "long": lambda name: worker_measures.long_run(system, texts[name][0]),
@@ -63,6 +69,7 @@ def answers(system: Any, texts: Texts) -> dict[str, Callable[..., dict[str, Any]
 
 
 def main() -> None:
+    """Load the system and handle requests until standard input is closed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("system", choices=list(SYSTEMS))
     parser.add_argument("--checkpoint", required=True)
@@ -74,13 +81,13 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
     kind, precision = SYSTEMS[args.system]
     system = CLASSES[kind](args.checkpoint, precision, args.words_per_batch)
-    requests = answers(system, Texts(args.texts, plain=kind == "plain"))
+    handlers = make_handlers(system, Texts(args.texts, plain=kind == "plain"))
     print(json.dumps({"versions": versions(system), "threads": torch.get_num_threads()}))
     sys.stdout.flush()
     for line in sys.stdin:
         request = json.loads(line)
-        answer = requests[request.pop("do")](**request)
-        print(json.dumps(answer), flush=True)
+        response = handlers[request.pop("do")](**request)
+        print(json.dumps(response), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How fast this machine multiplies matrices: what no system on it can be faster than."""
+"""The speed of matrix products on this machine, an upper bound for every system."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 import torch
 from torch import nn
 
-# About a subbatch; a rate is that of the fastest of some runs.
+# About the rows of a subbatch. The fastest of the runs counts.
 ROWS = 2048
 RUNS = 10
 
 
 def product_rates(system: Any) -> dict[str, Any]:
-    """Time the products of a model by themselves.
+    """Measure the matrix products of a model without anything else.
 
     system (Bridge): The pipeline.
-    RETURNS (dict): Floating-point operations of all products, for one wordpiece, and how many of
-        them this machine does in a second, by library and precision.
+    RETURNS (dict): Floating-point operations of all products per wordpiece, and the operations per
+        second of this machine by library and precision.
     """
     from trf_bridge.wrappers.models.layer import get_shim
 
     model = get_shim(system.nlp.get_pipe("trf_tok2vec").model)._model
-    # The pooler reads one row of each sentence, the layers read all of them.
+    # Layers run on all rows. The pooler runs on one row per sentence and is left out.
     layers = [
         layer
         for name, layer in model.named_modules()
@@ -45,17 +45,17 @@ def product_rates(system: Any) -> dict[str, Any]:
 
 
 def _seconds(n_out: int, n_in: int, dtype: torch.dtype, packed: bool) -> float:
-    """Of one product, the weights laid out for oneDNN beforehand or as torch takes them."""
+    """Measure one product, with weights packed for oneDNN or with torch's own layout."""
     shapes = (ROWS, n_in), (n_out, n_in), (n_out,)
     rows, weight, bias = (torch.randn(shape).to(dtype) for shape in shapes)
-    onednn, found = torch.ops.mkldnn, []
+    onednn, seconds = torch.ops.mkldnn, []
     with torch.inference_mode():
-        laid_out = onednn._reorder_linear_weight(weight, ROWS) if packed else weight
+        stored = onednn._reorder_linear_weight(weight, ROWS) if packed else weight
         for _ in range(RUNS):
             start = time.perf_counter()
             if packed:
-                onednn._linear_pointwise(rows, laid_out, bias, "none", [], "")
+                onednn._linear_pointwise(rows, stored, bias, "none", [], "")
             else:
                 nn.functional.linear(rows, weight, bias)
-            found.append(time.perf_counter() - start)
-    return min(found)
+            seconds.append(time.perf_counter() - start)
+    return min(seconds)

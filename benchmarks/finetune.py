@@ -1,11 +1,11 @@
-"""Fine-tuning against spacy-transformers: the same checkpoint, data, batches, rates and steps.
+"""Compare fine-tuning with spacy-transformers: same checkpoint, data, batches, rates and steps.
 
     python benchmarks/finetune.py --data DATA --checkpoint FOLDER --peer-python PEER/bin/python
 
 PEER is a virtual environment with spacy-transformers 1.4.0. DATA has the folders intent/snips,
-textcat/cooking_multilabel, ud/en_ewt and ner/wnut17. The two systems take turns, a few steps each,
-so that a busy machine slows both alike. Adds its rows to benchmarks/results/finetune.json, and
-writes them all as a table beside it.
+textcat/cooking_multilabel, ud/en_ewt and ner/wnut17. The two systems take turns of a few steps, so
+a busy machine slows down both. Adds rows to benchmarks/results/finetune.json and writes all rows as
+a table to finetune.md beside it.
 """
 
 import argparse
@@ -21,11 +21,12 @@ HERE = Path(__file__).resolve().parent
 SCRIPT = "finetune_worker.py"
 TASKS = ["snips", "cooking", "tagger", "ner"]
 BLOCK = 5
-# A row with all of these the same replaces the older one.
+# A new row replaces an older one with the same values of these.
 KEY = ["task", "seed", "steps", "batch", "learn_rate", "threads"]
 
 
 def compare(task: str, seed: int, args: argparse.Namespace) -> dict:
+    """Fine-tune both systems on a task and return a row of results."""
     options = ["--data", args.data, "--checkpoint", args.checkpoint, "--seed", str(seed)]
     options += ["--steps", str(args.steps), "--learn-rate", str(args.learn_rate)]
     options += ["--batch", str(args.batch)]
@@ -36,15 +37,15 @@ def compare(task: str, seed: int, args: argparse.Namespace) -> dict:
     seconds: dict[str, list[float]] = {name: [] for name in workers}
     for _ in range(args.steps // BLOCK):
         for name, worker in workers.items():
-            seconds[name].append(worker.ask(f"train {BLOCK}")["seconds"] / BLOCK)
+            seconds[name].append(worker.send(f"train {BLOCK}")["seconds"] / BLOCK)
     row = {"task": task, "seed": seed, "steps": args.steps, "learn_rate": args.learn_rate}
     row["batch"] = args.batch
     row["threads"] = workers["bridge"].ready["threads"]
     for name, worker in workers.items():
-        # The first block warms caches up, in both.
+        # The first block is a warm-up.
         row[f"{name}_step"] = statistics.median(seconds[name][1:])
         row[f"{name}_total"] = sum(seconds[name]) * BLOCK
-        row[f"{name}_score"] = worker.ask("score")["score"]
+        row[f"{name}_score"] = worker.send("score")["score"]
         worker.close()
     pairs = zip(seconds["peer"][1:], seconds["bridge"][1:], strict=True)
     row["ratio"] = statistics.median(peer / bridge for peer, bridge in pairs)
@@ -52,11 +53,12 @@ def compare(task: str, seed: int, args: argparse.Namespace) -> dict:
 
 
 def table(rows: list[dict], args: argparse.Namespace) -> str:
+    """Format all rows as Markdown."""
     system = f"{platform.machine()}, Python {platform.python_version()}"
     lines = [
-        "fp32, dropout 0.1, a tenth of the steps to warm up, then the rate "
-        f"falls to 0; {system}; the peer is spacy-transformers 1.4.0; systems in turns of {BLOCK} "
-        "steps. Step: median seconds. Ratio: median over the turns.",
+        "fp32, dropout 0.1, warm-up for a tenth of the steps, then linear decay of the rate to 0; "
+        f"{system}; the peer is spacy-transformers 1.4.0; turns of {BLOCK} steps. Step: median "
+        "seconds. Ratio: median over the turns.",
         "",
         "| task | seed | steps | batch | rate | threads "
         "| score | step | peer's score | peer's step | ratio |",
@@ -72,6 +74,7 @@ def table(rows: list[dict], args: argparse.Namespace) -> str:
 
 
 def main() -> None:
+    """Run the comparison for all tasks and seeds."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", required=True)
     parser.add_argument("--checkpoint", required=True)
@@ -79,7 +82,7 @@ def main() -> None:
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=150)
-    parser.add_argument("--batch", type=int, default=32, help="examples of a batch")
+    parser.add_argument("--batch", type=int, default=32, help="examples per batch")
     parser.add_argument("--learn-rate", type=float, default=1e-4)
     parser.add_argument("--output", type=Path, default=HERE / "results" / "finetune.json")
     args = parser.parse_args()

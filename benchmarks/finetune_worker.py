@@ -1,9 +1,9 @@
-"""One system in an environment of its own: trains in blocks of steps, on request.
+"""Train one system in a separate process, in blocks of steps on request.
 
-Reads lines from standard input: `train N` makes N steps and answers with the seconds, `score`
-answers with the score on the evaluation part, and `score PRECISION` with that of the trained
-pipeline, saved and loaded in another precision. Runs under this project's environment and under
-that of spacy-transformers 1.4, so it imports neither before it knows which.
+Reads lines from standard input. `train N` runs N steps and prints the seconds. `score` prints the
+score on the evaluation part. `score PRECISION` does so after saving the trained pipeline and
+loading it in another precision. The process runs in the environment of this project or of
+spacy-transformers 1.4, so each is imported only where it is the measured system.
 """
 
 import argparse
@@ -30,6 +30,7 @@ SCORES = {
 
 
 def read_snips(folder, vocab):
+    """Read SNIPS: short commands with one of seven intents."""
     parts = {"train": [], "validate": []}
     for part in parts:
         for path in sorted((folder / "intent/snips").glob(f"{part}_*.json")):
@@ -48,6 +49,8 @@ def read_snips(folder, vocab):
 
 
 def read_cooking(folder, vocab):
+    """Read questions about cooking with several tags each."""
+
     def read(part):
         nlp = spacy.blank("en")
         path = folder / f"textcat/cooking_multilabel/cooking-{part}.jsonl"
@@ -58,6 +61,7 @@ def read_cooking(folder, vocab):
 
 
 def read_columns(path):
+    """Read a file of columns and yield the rows of each sentence."""
     sentence = []
     for line in [*path.read_text(encoding="utf8").splitlines(), ""]:
         if not line.strip():
@@ -69,6 +73,8 @@ def read_columns(path):
 
 
 def read_tagger(folder, vocab):
+    """Read the fine-grained tags of English Web Treebank."""
+
     def read(part):
         examples = []
         for rows in read_columns(folder / f"ud/en_ewt/en_ewt-ud-{part}.conllu"):
@@ -83,6 +89,8 @@ def read_tagger(folder, vocab):
 
 
 def read_ner(folder, vocab):
+    """Read the entities of WNUT 17."""
+
     def read(part):
         examples = []
         for rows in read_columns(folder / f"ner/wnut17/{part}.conll"):
@@ -103,6 +111,7 @@ READERS = {
 
 
 def bridge_pipeline(checkpoint, task):
+    """Build the pipeline of this project."""
     import trf_bridge
 
     nlp = trf_bridge.from_pretrained(checkpoint)
@@ -119,6 +128,7 @@ def bridge_pipeline(checkpoint, task):
 
 
 def peer_pipeline(checkpoint, task):
+    """Build the pipeline of spacy-transformers."""
     nlp = spacy.blank("en")
     model = {
         "@architectures": "spacy-transformers.TransformerModel.v3",
@@ -153,6 +163,7 @@ def peer_pipeline(checkpoint, task):
 
 
 def head(task, listener):
+    """Return the config of the tagger or of the entity recognizer."""
     if task == "tagger":
         return {"@architectures": "spacy.Tagger.v2", "tok2vec": listener}
     return {
@@ -167,9 +178,10 @@ def head(task, listener):
 
 
 class PlainClassifier:
-    """The same text classifier in a loop by hand: torch's own optimizer, no spaCy.
+    """Store the same text classifier for a plain torch loop with torch's optimizer.
 
-    Has what the loop below asks of a pipeline. Its texts are padded to the longest of a batch.
+    Has the methods of a pipeline that the loop in `main` calls. Texts are padded to the longest
+    one of a batch.
     """
 
     def __init__(self, checkpoint, task):
@@ -178,7 +190,7 @@ class PlainClassifier:
 
         logging.disable_progress_bar()
         if task != "snips":
-            raise SystemExit("The plain loop classifies texts into exclusive classes: snips.")
+            raise SystemExit("The plain loop supports the task 'snips' only.")
         self.vocab = spacy.blank("en").vocab
         self.tokenizer = AutoTokenizer.from_pretrained(checkpoint)
         self.model = AutoModel.from_pretrained(checkpoint, dtype=torch.float32).train()
@@ -196,7 +208,7 @@ class PlainClassifier:
                 module.p = drop
         texts = [example.reference.text for example in examples]
         cats = [example.reference.cats for example in examples]
-        gold = torch.tensor([[one[label] for label in self.labels] for one in cats])
+        gold = torch.tensor([[values[label] for label in self.labels] for values in cats])
         batch = self.tokenizer(texts, truncation=True, padding=True, return_tensors="pt")
         mask = batch["attention_mask"].unsqueeze(-1)
         rows = self.model(**batch).last_hidden_state
@@ -210,7 +222,7 @@ class PlainClassifier:
 
 
 def in_precision(nlp, precision):
-    """The same weights as a user would load them, in another precision."""
+    """Save a pipeline and load it in another precision."""
     with tempfile.TemporaryDirectory() as folder:
         nlp.to_disk(folder)
         config = {"components.trf_tok2vec.model.precision": precision}
@@ -221,6 +233,7 @@ BUILDERS = {"bridge": bridge_pipeline, "peer": peer_pipeline, "plain": PlainClas
 
 
 def main():
+    """Build the pipeline and train it until standard input is closed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("system", choices=list(BUILDERS))
     parser.add_argument("task", choices=list(READERS))
@@ -251,7 +264,7 @@ def main():
                 optimizer.learn_rate = args.learn_rate * warm * (1 - done / args.steps)
                 nlp.update(batch, sgd=optimizer, drop=0.1)
                 done += 1
-            # The step of the last batch belongs to this block, if somebody asks for it.
+            # Access to the weights runs the pending step of the last batch within this block.
             weights = [pipe.model for _, pipe in nlp.pipeline if hasattr(pipe, "model")]
             assert weights
             answer = {"seconds": time.perf_counter() - start}

@@ -1,4 +1,4 @@
-"""What the numbers were measured on."""
+"""A description of the machine that runs the benchmark."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import platform
 from pathlib import Path
 from typing import Any
 
-# Instructions that decide which precision is fast.
+# Instruction sets that determine which precision is fast.
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 
 def available_cores() -> int:
-    """RETURNS (int): Processor cores that this process may use."""
+    """Return the number of processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -21,8 +21,8 @@ def available_cores() -> int:
 def describe_machine(threads: int) -> dict[str, Any]:
     """Describe the machine.
 
-    threads (int): Threads that each system may use.
-    RETURNS (dict): Its processor, with the instructions that matter, and how busy it was before.
+    threads (int): Threads of each system.
+    RETURNS (dict): The processor, its instruction sets, the operating system and the current load.
     """
     fields = read_cpuinfo()
     flags = set(fields.get("flags", fields.get("Features", "")).split())
@@ -38,7 +38,7 @@ def describe_machine(threads: int) -> dict[str, Any]:
 
 
 def read_cpuinfo(path: Path = Path("/proc/cpuinfo")) -> dict[str, str]:
-    """RETURNS (dict): What Linux says of the first core; nothing elsewhere."""
+    """Read the fields of the first core from Linux; an empty dict on other systems."""
     if not path.exists():
         return {}
     lines = path.read_text(encoding="utf8").split("\n\n")[0].splitlines()

@@ -1,4 +1,4 @@
-"""The parts of the benchmark: each asks the workers in turns, and puts medians together."""
+"""The parts of the benchmark. Each sends requests to the workers in turns and computes medians."""
 
 from __future__ import annotations
 
@@ -10,19 +10,26 @@ from typing import Any
 import numpy
 
 from systems import PEERS
+from texts import (
+    growing_documents,
+    growing_numbers,
+    long_document,
+    short_texts,
+    streamed_documents,
+)
 from turns import BRIDGE, PLAIN, Run, against, median_ratio, rotated
 from workers import Worker
 
 BATCH_SIZES = [4, 16, 64, 256]
-# Calls before latencies count.
+# Calls before latencies are measured.
 WARM_UP = 20
-# Docs that a set's rows are compared on, and steps of fine-tuning between two turns.
+# Docs whose rows are compared, and steps of fine-tuning per turn.
 COMPARED = 50
 BLOCK = 5
 
 
 def speed(run: Run, name: str, texts: Sequence[str]) -> dict[str, Any]:
-    """Documents through each system from end to end, and how far their outputs lie apart."""
+    """Measure the time of each system from text to vectors, and compare the outputs."""
     key = run.add(name, texts)
     run.warm_up(key)
     n_tokens = run.workers[BRIDGE].call("statistics", name=key)["tokens"]
@@ -30,7 +37,7 @@ def speed(run: Run, name: str, texts: Sequence[str]) -> dict[str, Any]:
     for system, found in answers.items():
         if not system.startswith("plain") and found[0]["n"] != n_tokens:
             raise SystemExit(f"{system} read {found[0]['n']} tokens of {name}, not {n_tokens}.")
-    seconds = {system: [one["seconds"] for one in found] for system, found in answers.items()}
+    seconds = {system: [turn["seconds"] for turn in found] for system, found in answers.items()}
     n_wordpieces = run.workers[BRIDGE].call("statistics", name=key)["wordpieces"]
     return {
         "wordpieces_per_token": n_wordpieces / n_tokens,
@@ -44,7 +51,7 @@ def speed(run: Run, name: str, texts: Sequence[str]) -> dict[str, Any]:
 
 
 def compare_outputs(run: Run, texts: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Rows of wordpieces against those of plain transformers in fp32."""
+    """Compare the rows of wordpieces with those of plain transformers in fp32."""
     key, found, rows = run.add("compared", texts), {}, {}
     for system in run.workers:
         if system not in PEERS:
@@ -64,10 +71,10 @@ def compare_outputs(run: Run, texts: Sequence[str]) -> dict[str, dict[str, float
 
 
 def latency(run: Run, texts: Sequence[str]) -> dict[str, Any]:
-    """Single short texts, in blocks that alternate between the systems."""
+    """Measure single short texts, in blocks that alternate between the systems."""
     sentences = run.sentences(run.add("latency source", texts))
     n_calls = run.args.latency_calls
-    short = texts.short_texts(sentences, n_calls)
+    short = short_texts(sentences, n_calls)
     key = run.add("short", short)
     blocks = numpy.linspace(0, n_calls, num=11, dtype=int).tolist()
     seconds: dict[str, list[list[float]]] = {system: [] for system in run.workers}
@@ -100,45 +107,45 @@ def latency(run: Run, texts: Sequence[str]) -> dict[str, Any]:
 
 
 def stage_shares(run: Run, name: str, texts: Sequence[str]) -> dict[str, Any]:
-    """The share of each stage of this project, and the cost of the alignment by itself."""
+    """Measure the share of each stage of this project, and the alignment without anything else."""
     key = run.add(name, texts)
     bridges = [system for system in run.workers if system.startswith("bridge")]
     answers = run.turns(bridges, "stages", name=key, batch_size=run.args.batch_size)
     shares = {}
     for system, found in answers.items():
-        # The stages of one round, so that they add up: the one that took the median.
-        rounds = sorted((one["stages"] for one in found), key=lambda stages: sum(stages.values()))
+        # The stages of the median round, so that their shares add up to one.
+        rounds = sorted((turn["stages"] for turn in found), key=lambda stages: sum(stages.values()))
         middle = rounds[len(rounds) // 2]
         total = sum(middle.values())
         shares[system] = {stage: seconds / total for stage, seconds in middle.items()}
     alignment = run.turns([BRIDGE], "alignment", name=key)[BRIDGE]
     return {
         "shares": shares,
-        "alignment_microseconds": 1e6 * statistics.median(one["seconds"] for one in alignment),
+        "alignment_microseconds": 1e6 * statistics.median(turn["seconds"] for turn in alignment),
     }
 
 
 def growth(run: Run, texts: Sequence[str]) -> dict[str, Any]:
-    """Seconds against the length of a document, their number and the size of a batch."""
+    """Measure seconds by document length, number of documents and batch size."""
     n_chars = run.args.growth_chars
     curves: dict[str, Any] = {}
     for what, sets in [
-        ("document length", texts.growing_documents(texts, n_chars)),
-        ("number of documents", texts.growing_numbers(texts, n_chars)),
+        ("document length", growing_documents(texts, n_chars)),
+        ("number of documents", growing_numbers(texts, n_chars)),
     ]:
         points, n_tokens = {}, {}
         for times, documents in sets.items():
             key = run.add(f"{what} {times}", documents)
             n_tokens[times] = run.workers[BRIDGE].call("statistics", name=key)["tokens"]
             if not points:
-                run.warm_up(key)  # the larger ones have no other words
+                run.warm_up(key)  # the larger sets have the same words
             points[times] = _seconds(run, key, run.args.batch_size)
         curves[what] = _curve([n_tokens[times] for times in points], list(points.values()))
         curves[what]["per_doubling"] = {
             system: [after / before for before, after in pairwise(line)]
             for system, line in curves[what]["seconds"].items()
         }
-    most = texts.growing_numbers(texts, n_chars)[8]
+    most = growing_numbers(texts, n_chars)[8]
     key = run.add("batch size", most)
     sizes = [size for size in BATCH_SIZES if size // 4 < len(most)]
     curves["batch size"] = _curve(sizes, [_seconds(run, key, size) for size in sizes])
@@ -148,7 +155,7 @@ def growth(run: Run, texts: Sequence[str]) -> dict[str, Any]:
 def _seconds(run: Run, key: str, batch_size: int | None) -> dict[str, float]:
     answers = run.turns(run.workers, "run", name=key, batch_size=batch_size)
     return {
-        system: statistics.median(one["seconds"] for one in found)
+        system: statistics.median(turn["seconds"] for turn in found)
         for system, found in answers.items()
     }
 
@@ -159,14 +166,14 @@ def _curve(x: Sequence[int], points: Sequence[dict[str, float]]) -> dict[str, An
 
 
 def memory(run: Run, sets: dict[str, list[str]]) -> dict[str, Any]:
-    """Peaks and what stays, each in a process that has done nothing else."""
+    """Measure peaks and growth of memory, each in a new process."""
     args, texts = run.args, [text for texts in sets.values() for text in texts]
     longest = max(sets, key=lambda name: statistics.mean(map(len, sets[name])))
     with run.new_worker(BRIDGE) as worker:
         run.workers = {BRIDGE: worker}
         key = run.add(longest, sets[longest])
-        streamed = run.add("streamed", texts.streamed_documents(texts, args.stream))
-        long = run.add("long", [texts.long_document(texts, args.long_chars)])
+        streamed = run.add("streamed", streamed_documents(texts, args.stream))
+        long = run.add("long", [long_document(texts, args.long_chars)])
     run.workers = {}
     peaks: dict[str, Any] = {}
     for system in run.pythons:
@@ -174,10 +181,10 @@ def memory(run: Run, sets: dict[str, list[str]]) -> dict[str, Any]:
             peaks[system] = worker.call("peak", name=key, batch_size=args.batch_size)
     with run.new_worker(BRIDGE) as worker:
         marks = [args.stream // 5, args.stream]
-        stays = worker.call("stays", name=streamed, marks=marks, batch_size=args.batch_size)
+        growth = worker.call("growth", name=streamed, marks=marks, batch_size=args.batch_size)
     with run.new_worker(BRIDGE) as worker:
         document = worker.call("long", name=long)
-    before, after = stays["stays"]
+    before, after = growth["megabytes"]
     return {
         "texts": longest,
         "peaks": peaks,
@@ -187,7 +194,7 @@ def memory(run: Run, sets: dict[str, list[str]]) -> dict[str, Any]:
 
 
 def finetune(run: Run) -> dict[str, Any]:
-    """Steps of a text classifier, and what bf16 does to its score."""
+    """Measure training steps of a text classifier, and its score in fp32 and bf16."""
     args = run.args
     options = ["--data", str(args.data), "--checkpoint", str(args.checkpoint), "--seed", "0"]
     options += ["--steps", str(args.finetune_steps), "--learn-rate", "1e-4"]
@@ -203,12 +210,12 @@ def finetune(run: Run) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {system: [] for system in workers}
     for i in range(args.rounds + 1):
         for system in rotated(list(workers), i):
-            seconds[system].append(workers[system].ask(f"train {BLOCK}")["seconds"] / BLOCK)
-    # The first block warms up.
+            seconds[system].append(workers[system].send(f"train {BLOCK}")["seconds"] / BLOCK)
+    # The first block is a warm-up.
     seconds = {system: found[1:] for system, found in seconds.items()}
     bridge = workers[BRIDGE]
-    bridge.ask(f"train {args.finetune_steps - BLOCK * (args.rounds + 1)}")
-    scores = {name: bridge.ask(f"score {name}")["score"] for name in ("fp32", "bf16")}
+    bridge.send(f"train {args.finetune_steps - BLOCK * (args.rounds + 1)}")
+    scores = {name: bridge.send(f"score {name}")["score"] for name in ("fp32", "bf16")}
     for worker in workers.values():
         worker.close()
     return {

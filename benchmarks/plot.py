@@ -1,4 +1,4 @@
-"""The picture: bars of tokens per second, and the curves of growth."""
+"""The figure: bars of tokens per second, and curves of growth."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ COLORS = {
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
-    """Draw what was measured; nothing where neither speed nor growth was.
+    """Plot speed and growth. Without either of them, no file is written.
 
-    results (dict): What `bench.py` measured.
-    path (Path): Where to; the ending is the format.
+    results (dict): The results of `bench.py`.
+    path (Path): The file; its suffix determines the format.
     """
     import matplotlib
 
     matplotlib.use("svg")
-    # The same numbers give the same file, and its text stays text.
+    # The file depends on the numbers only, and its text is stored as text.
     matplotlib.rcParams.update({"svg.hashsalt": "bench", "svg.fonttype": "none"})
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""Where the time of this project goes: its methods wrapped in clocks, in rounds of their own."""
+"""The time of each stage of this project, measured by wrapped methods in separate rounds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STAGES = [TOKENIZER, SENTENCES, WORDPIECES, BATCHES, MODEL, ALIGNMENT, ATTRIBUTE
 
 
 class Clocks:
-    """Seconds of each stage, without those of the stages that it calls."""
+    """Store the seconds of each stage, without the stages that it calls."""
 
     def __init__(self) -> None:
         """Start at zero."""
@@ -29,11 +29,11 @@ class Clocks:
         self._inner: list[float] = []
 
     def wrap(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Let a function count for a stage.
+        """Wrap a function so that its time is added to a stage.
 
         stage (str): The stage.
         function (callable): The function.
-        RETURNS (callable): The same, with a clock.
+        RETURNS (callable): The wrapped function.
         """
 
         def timed(*args: Any, **kwargs: Any) -> Any:
@@ -52,7 +52,7 @@ class Clocks:
 
 @contextmanager
 def clocked(nlp: Any) -> Iterator[Clocks]:
-    """Wrap what a pipeline calls, until the block ends.
+    """Wrap the methods of a pipeline until the block ends.
 
     nlp (Language): A pipeline of `trf_bridge.from_pretrained`.
     YIELDS (Clocks): The clocks.
@@ -76,7 +76,7 @@ def clocked(nlp: Any) -> Iterator[Clocks]:
         ]:
             wrapped = clocks.wrap(stage, getattr(owner, name))
             stack.enter_context(patch.object(owner, name, wrapped))
-        # The sentencizer's methods can't be replaced; spaCy calls it once per Doc either way.
+        # The methods of the sentencizer cannot be replaced, so the component itself is wrapped.
         splitter = clocks.wrap(SENTENCES, pipes["sentencizer"])
         parts = [
             (name, splitter if name == "sentencizer" else pipe) for name, pipe in nlp._components
@@ -86,11 +86,11 @@ def clocked(nlp: Any) -> Iterator[Clocks]:
 
 
 def stage_seconds(system: Any, texts: Sequence[str], batch_size: int | None) -> dict[str, Any]:
-    """Run texts once, with clocks.
+    """Run texts once and measure each stage.
 
     system (Bridge): The pipeline.
     texts (sequence of str): The texts.
-    batch_size (int): Texts of a batch; None for spaCy's default.
+    batch_size (int): Texts per batch; None for spaCy's default.
     RETURNS (dict): The seconds of each stage.
     """
     with clocked(system.nlp) as clocks:
@@ -103,13 +103,13 @@ def stage_seconds(system: Any, texts: Sequence[str], batch_size: int | None) -> 
 
 
 def alignment_seconds(system: Any, texts: Sequence[str]) -> dict[str, Any]:
-    """Align documents that were processed before, and sum the rows of their wordpieces.
+    """Measure the alignment and the weighted sum on documents that were processed before.
 
-    In batches like those of a run, which are let go of one after another.
+    The batches are as large as those of a run.
 
     system (Bridge): The pipeline.
     texts (sequence of str): The texts.
-    RETURNS (dict): Seconds of a wordpiece.
+    RETURNS (dict): Seconds per wordpiece.
     """
     from trf_bridge.align import align, apply_alignment
     from trf_bridge.pipes.doc.records import get_wordpieces, token_spans

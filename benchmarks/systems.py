@@ -1,6 +1,6 @@
-"""The systems that `bench.py` compares, each as its own documentation would have one use it.
+"""The systems that `bench.py` compares, each used as its documentation recommends.
 
-Imported in environments that lack the other systems, so each class imports its own.
+Environments have one system only, so each class imports its own libraries.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy
 
-# What the pipelines read is a text, what the plain model reads a list of its sentences.
+# Pipelines read texts; the plain models read lists of sentences.
 SYSTEMS = {
     "bridge fp32": ("bridge", "fp32"),
     "bridge bf16": ("bridge", "bf16"),
@@ -39,31 +39,31 @@ CURATED_FIELDS = {
 
 
 class Pipeline:
-    """A system that is a spaCy pipeline."""
+    """Store a spaCy pipeline as a system."""
 
     packages: tuple[str, ...] = ("spacy", "thinc", "torch", "transformers")
     nlp: Any
 
     def notes(self) -> dict[str, str]:
-        """RETURNS (dict): What else is worth knowing of it."""
+        """Return notes for the version line."""
         return {}
 
     def run(self, texts: Sequence[str], batch_size: int | None) -> int:
-        """Run the texts through `nlp.pipe`, and let go of each Doc.
+        """Run the texts through `nlp.pipe` and drop each Doc.
 
         texts (sequence of str): The texts.
-        batch_size (int): Docs of a batch; None for spaCy's default.
+        batch_size (int): Docs per batch; None for spaCy's default.
         RETURNS (int): Tokens of all Docs.
         """
         return sum(len(doc) for doc in self.nlp.pipe(texts, batch_size=batch_size))
 
-    def one(self, text: str) -> Any:
-        """RETURNS (Doc): One text, processed by itself."""
+    def run_one(self, text: str) -> Any:
+        """Run one text and return its Doc."""
         return self.nlp(text)
 
 
 class Bridge(Pipeline):
-    """This project, at its defaults."""
+    """Store a pipeline of this project with its default settings."""
 
     packages = ("trf_bridge", *Pipeline.packages)
 
@@ -75,20 +75,17 @@ class Bridge(Pipeline):
         )
 
     def notes(self) -> dict[str, str]:
-        """Return the engine, and how many layers use oneDNN.
-
-        RETURNS (dict): Notes for the version line.
-        """
+        """Return the engine and the number of layers that use oneDNN."""
         engine = self.nlp.get_pipe("trf_tok2vec").engine
         counts = engine.count_products()
         return {"engine": engine.name, "layers with oneDNN": f"{counts['onednn']}"}
 
     def outputs(self, texts: Sequence[str]) -> Iterator[tuple[numpy.ndarray, float]]:
-        """Run the texts for the rows of their wordpieces.
+        """Run the texts and yield the rows of their wordpieces.
 
         texts (sequence of str): The texts.
-        YIELDS (tuple): The rows of a document (n_wp, width); and how far the sum over its tokens is
-            from that over its wordpieces, relative to the largest sum: nothing is to be lost.
+        YIELDS (tuple): The rows of a document (n_wp, width), and the difference between the sums
+            over its tokens and over its wordpieces, relative to the largest sum.
         """
         for doc in self.nlp.pipe(texts):
             rows = doc._.trf_last_hidden_state
@@ -96,14 +93,14 @@ class Bridge(Pipeline):
             yield rows, float(numpy.abs(sums[0] - sums[1]).max() / numpy.abs(sums[1]).max())
 
     def sentences(self, texts: Sequence[str]) -> list[list[str]]:
-        """RETURNS (list of list of str): The sentences that the model reads, of each text."""
+        """Return the inputs of the model for each text: its sentences."""
         with self.nlp.select_pipes(disable=["trf_tok2vec"]):
             docs = self.nlp.pipe(texts)
             return [[span.text for span in doc._.trf_segments] for doc in docs]
 
 
 class SpacyTransformers(Pipeline):
-    """spacy-transformers at its defaults: strided spans of 128 tokens."""
+    """Store a pipeline of spacy-transformers with default settings: strided spans of 128 tokens."""
 
     packages = ("spacy-transformers", *Pipeline.packages)
 
@@ -120,7 +117,7 @@ class SpacyTransformers(Pipeline):
 
 
 class CuratedTransformers(Pipeline):
-    """spacy-curated-transformers at its defaults: strided spans of 128 wordpieces."""
+    """Store a default pipeline of spacy-curated-transformers: strided spans of 128 wordpieces."""
 
     packages = ("spacy-curated-transformers", "curated-transformers", *Pipeline.packages)
 
@@ -130,7 +127,7 @@ class CuratedTransformers(Pipeline):
         prefix = "spacy-curated-transformers"
         config = json.loads((Path(checkpoint) / "config.json").read_text(encoding="utf8"))
         if config["model_type"] != "bert":
-            raise SystemExit(f"{prefix}: this benchmark knows how to load its BERT only.")
+            raise SystemExit(f"{prefix}: this benchmark supports BERT checkpoints only.")
         model = {
             "@architectures": f"{prefix}.BertTransformer.v1",
             "piece_encoder": {"@architectures": f"{prefix}.BertWordpieceEncoder.v1"},
@@ -139,7 +136,7 @@ class CuratedTransformers(Pipeline):
         }
         self.nlp = spacy.blank("en")
         self.nlp.add_pipe("curated_transformer", config={"model": model})
-        # Its loaders for models on the Hugging Face hub take a folder as well.
+        # Its loaders for models on the Hugging Face hub accept a folder, too.
         self.nlp.config["initialize"]["components"]["curated_transformer"] = {
             name: {"@model_loaders": f"{prefix}.{loader}.v1", "name": checkpoint}
             for name, loader in [
@@ -151,16 +148,17 @@ class CuratedTransformers(Pipeline):
 
 
 class Plain:
-    """What one would write without spaCy: sort by length, pad, run, cut the padding off.
+    """Store plain transformers without spaCy: sort by length, pad, run, remove the padding.
 
-    It is given the sentences. Its batches are those of this project, which are better than a fixed
-    number of sentences: they end before padding costs more than another run of the model.
+    The input is split into sentences already. The batches are planned by this project, because they
+    are faster than batches of a fixed number of sentences: each ends before padding would cost more
+    than another run of the model.
     """
 
     packages = ("torch", "transformers")
 
     def notes(self) -> dict[str, str]:
-        """RETURNS (dict): Nothing else is worth knowing of it."""
+        """Return no notes."""
         return {}
 
     def __init__(self, checkpoint: str, precision: str, words_per_batch: int) -> None:
@@ -175,10 +173,10 @@ class Plain:
         self.words_per_batch = words_per_batch
 
     def run(self, texts: Sequence[Sequence[str]], batch_size: int | None) -> int:
-        """Run the sentences of the texts, batch by batch.
+        """Run the sentences of the texts in batches.
 
-        texts (sequence of sequence of str): The sentences of each.
-        batch_size (int): Texts of a batch; None for spaCy's default.
+        texts (sequence of sequence of str): The sentences of each text.
+        batch_size (int): Texts per batch; None for spaCy's default.
         RETURNS (int): Rows of all sentences.
         """
         size = batch_size or 1000
@@ -189,8 +187,8 @@ class Plain:
             for rows in self.sentence_rows(list(chain.from_iterable(batch)))
         )
 
-    def one(self, text: Sequence[str]) -> numpy.ndarray:
-        """RETURNS (float32, (n_wp, width)): The rows of a text by itself."""
+    def run_one(self, text: Sequence[str]) -> numpy.ndarray:
+        """Run one text and return its rows (n_wp, width)."""
         import torch
 
         if len(text) > 1:
@@ -201,12 +199,12 @@ class Plain:
         return rows
 
     def outputs(self, texts: Sequence[Sequence[str]]) -> Iterator[tuple[numpy.ndarray, float]]:
-        """YIELDS (tuple): The rows of a text (n_wp, width), and 0.0: nothing is summed here."""
+        """Yield the rows of each text (n_wp, width), and 0.0, since there is no sum over tokens."""
         for text in texts:
             yield numpy.concatenate(self.sentence_rows(text)), 0.0
 
     def sentence_rows(self, sentences: Sequence[str]) -> list[numpy.ndarray]:
-        """Run sentences.
+        """Run sentences and return their rows.
 
         sentences (sequence of str, (n,)): The sentences.
         RETURNS (list of float32, each (n_wp, width)): Their rows.
@@ -237,5 +235,5 @@ CLASSES: dict[str, Any] = {
 
 
 def versions(system: Any) -> dict[str, str]:
-    """RETURNS (dict): The versions of what a system consists of, and notes."""
+    """Return the versions of the packages of a system, and its notes."""
     return {package: version(package) for package in system.packages} | system.notes()

@@ -1,4 +1,4 @@
-"""What the project promises of its speed, as data, and what became of it."""
+"""The performance targets of the project as data, and the check against the results."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ Values = dict[str, float]
 
 
 class Target(NamedTuple):
-    """A line of the table.
+    """Store a line of the table.
 
-    what (str): What is measured.
-    find (callable): All results -> the values by text set; KeyError where it was not measured.
-    limit (float): What each of the values is compared with.
-    least (bool): Whether they have to reach the limit, rather than to stay within it.
-    form (str): How a value is written.
-    needs (str): An instruction of the processor without which the line does not apply.
-    note (str): Written behind the limit.
+    what (str): The measurement.
+    find (callable): All results -> the values by text set; KeyError if they were not measured.
+    limit (float): The limit of all values.
+    least (bool): Whether the limit is a minimum; it is a maximum otherwise.
+    form (str): Format of a value.
+    needs (str): Instruction set without which the target does not apply.
+    note (str): Text after the limit.
     """
 
     what: str
@@ -33,14 +33,14 @@ class Target(NamedTuple):
 
 
 def times(system: str, reference: str) -> Callable[[dict[str, Any]], Values]:
-    """RETURNS (callable): Finds how many times as fast a system is as another."""
+    """Return a function that finds the speed of a system relative to another one."""
     return lambda results: {
         name: found["times_as_fast"][reference][system] for name, found in results["speed"].items()
     }
 
 
 def output(system: str, number: str) -> Callable[[dict[str, Any]], Values]:
-    """RETURNS (callable): Finds a comparison of the outputs of a system."""
+    """Return a function that finds a measure of the outputs of a system."""
     return lambda results: {
         name: found["outputs"][system][number] for name, found in results["speed"].items()
     }
@@ -76,7 +76,7 @@ TARGETS = [
     ),
     Target("fp32 against spacy-transformers", times(FP32, PEER), 3.2, True, "{:.2f}"),
     Target("bf16 against spacy-transformers", times(BF16, PEER), 5, True, "{:.2f}"),
-    Target("time outside of the model's forward, fp32", _around_model, 0.08, False, "{:.1%}"),
+    Target("time outside of the model's forward pass, fp32", _around_model, 0.08, False, "{:.1%}"),
     Target("alignment and weighted sum, µs per wordpiece", _alignment, 0.5, False, "{:.2f}"),
     Target(
         "latency of a short text against plain transformers fp32",
@@ -87,7 +87,7 @@ TARGETS = [
         note="goal 0.7",
     ),
     Target(
-        "memory that stays between a fifth and all of the streamed documents",
+        "memory growth between a fifth and all of the streamed documents",
         lambda results: {"": results["memory"]["stream"]["growth"]},
         0.05,
         False,
@@ -113,11 +113,11 @@ TARGETS = [
 
 
 def check(target: Target, results: dict[str, Any]) -> dict[str, Any]:
-    """See whether a target was reached, on every text set.
+    """Check a target on every text set.
 
     target (Target): The target.
     results (dict): All results.
-    RETURNS (dict): What was measured, the limit and the answer, as they are written.
+    RETURNS (dict): The line of the table: the measurement, the limit and whether it is reached.
     """
     sign = "at least" if target.least else "at most"
     limit = f"{sign} {target.form.format(target.limit)}"
@@ -134,7 +134,7 @@ def check(target: Target, results: dict[str, Any]) -> dict[str, Any]:
         value >= target.limit if target.least else value <= target.limit
         for value in values.values()
     )
-    answer = "yes" if reached else "no"
+    verdict = "yes" if reached else "no"
     if not results["machine"]["instructions"].get(target.needs, True):
-        answer = f"does not apply: no {target.needs}"
-    return {**line, "measured": ", ".join(written), "reached": answer}
+        verdict = f"does not apply: no {target.needs}"
+    return {**line, "measured": ", ".join(written), "reached": verdict}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Name of the set -> its file in the folder that `--data` names.
+# Name of the set -> its file in the folder `--data`.
 DATA = {
     "en_ewt": "ud/en_ewt/en_ewt-ud-train.conllu",
     "movie_reviews": "prose/movie_reviews.jsonl",
@@ -22,8 +22,8 @@ SHORT_DOCUMENT = 500
 def read_texts(path: Path) -> Iterator[str]:
     """Read documents.
 
-    path (Path): A .jsonl file with a "text" in each line, a .conllu file with its documents marked,
-        or a plain text file with one document per paragraph.
+    path (Path): A .jsonl file with a "text" in each line, a .conllu file with marked documents, or
+        a plain text file with one document per paragraph.
     YIELDS (str): The text of each.
     """
     lines = path.read_text(encoding="utf8").split("\n")
@@ -43,9 +43,9 @@ def read_texts(path: Path) -> Iterator[str]:
 
 
 def own_texts(root: Path = ROOT) -> Iterator[str]:
-    """Read the prose of this project's own pages: a small text that is always there.
+    """Read the prose of the pages of this project, a small text that is always available.
 
-    root (Path): Where the project is.
+    root (Path): The folder of the project.
     YIELDS (str): The paragraphs between two headings as one document.
     """
     for path in [*sorted(root.glob("*.md")), *sorted((root / "docs").glob("*.md"))]:
@@ -58,52 +58,52 @@ def own_texts(root: Path = ROOT) -> Iterator[str]:
 
 
 def text_sets(data: Path | None, paths: Sequence[Path], limit: int) -> dict[str, list[str]]:
-    """Collect the texts.
+    """Load the text sets.
 
-    data (Path): The folder with the files in `DATA`; None for none.
-    paths (sequence of Path): Files of the user.
-    limit (int): The most documents of a set; a sample, always the same.
-    RETURNS (dict): The documents of each set, by name; this project's own pages where there are no
-        others.
+    data (Path): The folder with the files in `DATA`; None to skip them.
+    paths (sequence of Path): Further files.
+    limit (int): Maximum number of documents per set. Larger sets are sampled with a fixed seed.
+    RETURNS (dict): The documents of each set, by name; the pages of this project if there are no
+        other sets.
     """
     found = {name: data / path for name, path in DATA.items()} if data is not None else {}
     for path in paths:
         found[str(path) if path.stem in found else path.stem] = path
     for path in found.values():
         if not path.is_file():
-            raise SystemExit(f"There is no file {path}.")
+            raise SystemExit(f"Expected a file, got {path}, which does not exist.")
     sets = {name: list(read_texts(path)) for name, path in found.items()}
     if not sets:
         sets = {"own pages": list(own_texts())}
     for name, texts in sets.items():
         if not texts:
-            raise SystemExit(f"There is no text in {found.get(name, name)}.")
+            raise SystemExit(f"Expected texts in {found.get(name, name)}, got none.")
         if len(texts) > limit:
             sets[name] = random.Random(0).sample(texts, limit)
     return sets
 
 
 def growing_documents(texts: Sequence[str], n_chars: int) -> dict[int, list[str]]:
-    """One document of a text, and of 2, 4 and 8 times that text.
+    """Build a document from a text, and from 2, 4 and 8 repetitions of it.
 
-    The sentences are the same ones again, so their lengths are distributed alike.
+    The sentences are repeated, so the distribution of their lengths stays the same.
 
-    texts (sequence of str): The documents to make it of.
-    n_chars (int): Characters of the smallest, about.
-    RETURNS (dict): A list of one document, by how many times the text.
+    texts (sequence of str): The source documents.
+    n_chars (int): Approximate number of characters of the smallest document.
+    RETURNS (dict): A list of one document, by the number of repetitions.
     """
     base = take(texts, n_chars)
     return {times: ["\n\n".join(base * times)] for times in (1, 2, 4, 8)}
 
 
 def growing_numbers(texts: Sequence[str], n_chars: int) -> dict[int, list[str]]:
-    """Some documents, and 2, 4 and 8 times as many; the arguments as above."""
+    """Build 1, 2, 4 and 8 times as many documents; the arguments are those above."""
     base = take([text[:SHORT_DOCUMENT] for text in texts], n_chars)
     return {times: base * times for times in (1, 2, 4, 8)}
 
 
 def take(texts: Sequence[str], n_chars: int) -> list[str]:
-    """The first texts that together have so many characters; from the start again if need be."""
+    """Take texts up to a number of characters, and repeat them if necessary."""
     taken: list[str] = []
     while sum(map(len, taken)) < n_chars:
         text = texts[len(taken) % len(texts)]
@@ -112,21 +112,21 @@ def take(texts: Sequence[str], n_chars: int) -> list[str]:
 
 
 def long_document(texts: Sequence[str], n_chars: int = LONG_DOCUMENT) -> str:
-    """RETURNS (str): One document of so many characters."""
+    """Build one document with a number of characters."""
     document = "\n\n".join(texts)
     return (document * (n_chars // max(len(document), 1) + 1))[:n_chars]
 
 
 def streamed_documents(texts: Sequence[str], n_docs: int) -> list[str]:
-    """The beginnings of the texts, again and again, so that the vocabulary does not grow."""
+    """Repeat the beginnings of the texts, so that the vocabulary does not grow."""
     return [texts[i % len(texts)][:SHORT_DOCUMENT] for i in range(n_docs)]
 
 
 def short_texts(sentences: Sequence[Sequence[str]], n_texts: int) -> list[str]:
-    """Sentences of 8 to 20 words, by which latency is measured.
+    """Select sentences of 8 to 20 words to measure latency.
 
     sentences (sequence of sequence of str): The sentences of each document.
-    n_texts (int): How many; they come again where there are fewer.
+    n_texts (int): Number of sentences; they are repeated if there are fewer.
     RETURNS (list of str, (n_texts,)): The sentences.
     """
     found = [text for doc in sentences for text in doc if 8 <= len(text.split()) <= 20]

@@ -1,4 +1,4 @@
-"""The workers of a run, what they read, and how their answers are put side by side."""
+"""The workers of a run, their texts, and ratios of their measurements."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ REFERENCES = [PLAIN, *PEERS]
 
 
 class Run:
-    """The workers, and the sets of texts that all of them read."""
+    """Store the workers, and the text sets that all of them read."""
 
     def __init__(self, args: Namespace, pythons: dict[str, str], folder: Path) -> None:
-        """Start nothing yet.
+        """Store the options; no worker is started.
 
         args (Namespace): The options of the command.
-        pythons (dict): The interpreter of each system.
-        folder (Path): An empty one, for the texts and the outputs.
+        pythons (dict): The Python interpreter of each system.
+        folder (Path): An empty folder for texts and outputs.
         """
         self.args, self.pythons, self.folder = args, pythons, folder
         self.workers: dict[str, Worker] = {}
         self.numbers: dict[str, int] = {}
 
     def new_worker(self, system: str) -> Worker:
-        """RETURNS (Worker): A process with a system that has done nothing but load."""
+        """Start a process that only loads a system, and return its worker."""
         return Worker(
             self.pythons[system],
             "bench_worker.py",
@@ -48,17 +48,17 @@ class Run:
             self.workers[system] = self.new_worker(system)
 
     def stop(self) -> None:
-        """Let the workers end."""
+        """Stop all workers."""
         for worker in self.workers.values():
             worker.close()
         self.workers = {}
 
     def add(self, name: str, texts: Sequence[str]) -> str:
-        """Write a set of texts, and the sentences that this project cuts them into.
+        """Write a set of texts, and the same texts split into sentences by this project.
 
         name (str): Any name.
         texts (sequence of str): The documents.
-        RETURNS (str): The name that workers know it by.
+        RETURNS (str): The name of the set in requests.
         """
         key = f"{self.numbers.setdefault(name, len(self.numbers))}"
         self._write(f"{key}.texts.json", list(texts))
@@ -66,22 +66,22 @@ class Run:
         return key
 
     def sentences(self, key: str) -> list[list[str]]:
-        """RETURNS (list of list of str): The sentences of each document of a set."""
+        """Return the sentences of each document of a set."""
         found: list[list[str]] = self.workers[BRIDGE].call("sentences", name=key)["sentences"]
         return found
 
     def warm_up(self, key: str) -> None:
-        """Let every system run a set once: this project has seen its words, for the sentences."""
+        """Run a set once in every system. This project has its words cached from splitting."""
         for worker in self.workers.values():
             worker.call("run", name=key, batch_size=self.args.batch_size)
 
     def turns(self, systems: Iterable[str], do: str, **arguments: Any) -> dict[str, list[Any]]:
-        """Ask the systems in turns, as often as there are rounds; another one begins each.
+        """Send a request to the systems in turns, once per round; each round starts with another.
 
-        systems (iterable of str): Which.
-        do (str): What is to be done.
-        **arguments: With what.
-        RETURNS (dict): The answers of each system, round by round.
+        systems (iterable of str): The systems.
+        do (str): Name of the request.
+        **arguments: Its arguments.
+        RETURNS (dict): The responses of each system, by round.
         """
         answers: dict[str, list[Any]] = {system: [] for system in systems}
         for i in range(self.args.rounds):
@@ -94,18 +94,18 @@ class Run:
 
 
 def rotated(items: list[str], by: int) -> list[str]:
-    """RETURNS (list of str): The same, beginning with another one."""
+    """Return the items, starting at another one."""
     by %= len(items)
     return items[by:] + items[:by]
 
 
-def median_ratio(ones: Sequence[float], others: Sequence[float]) -> float:
-    """RETURNS (float): The median over rounds of one number divided by another."""
-    return statistics.median(one / other for one, other in zip(ones, others, strict=True))
+def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
+    """Return the median over rounds of the ratio of two measurements."""
+    return statistics.median(a / b for a, b in zip(numerators, denominators, strict=True))
 
 
 def against(seconds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
-    """RETURNS (dict): How many times as fast as each reference each system is."""
+    """Return the speed of each system relative to each reference."""
     return {
         reference: {
             system: median_ratio(seconds[reference], own) for system, own in seconds.items()

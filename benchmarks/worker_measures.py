@@ -1,4 +1,4 @@
-"""What a worker process measures of its system, and of the process itself."""
+"""The measurements of a worker process: time and memory of its system."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MB = 1e6
 def timed_run(system: Any, texts: Sequence[Any], batch_size: int | None) -> dict[str, Any]:
     """Run texts once.
 
-    system: Has `run`.
-    texts (sequence): What it reads.
-    batch_size (int): Texts of a batch; None for spaCy's default.
-    RETURNS (dict): The seconds.
+    system (any with `run`): The system.
+    texts (sequence): The texts, or lists of sentences.
+    batch_size (int): Texts per batch; None for spaCy's default.
+    RETURNS (dict): The seconds, and the number of tokens.
     """
     start = time.perf_counter()
     n = system.run(texts, batch_size)
@@ -30,27 +30,27 @@ def timed_run(system: Any, texts: Sequence[Any], batch_size: int | None) -> dict
 def latencies(system: Any, texts: Sequence[Any]) -> dict[str, Any]:
     """Run texts one by one.
 
-    system: Has `one`.
-    texts (sequence): What it reads.
+    system (any with `run_one`): The system.
+    texts (sequence): The texts, or lists of sentences.
     RETURNS (dict): The seconds of each.
     """
     seconds = []
     for text in texts:
         start = time.perf_counter()
-        system.one(text)
+        system.run_one(text)
         seconds.append(time.perf_counter() - start)
     return {"seconds": seconds}
 
 
 def memory(name: str) -> float:
-    """What the operating system says of this process.
+    """Read the memory of this process from the operating system.
 
-    name (str): "VmRSS" for its memory now, "VmHWM" for the most that it had.
+    name (str): "VmRSS" for the current memory, "VmHWM" for the peak.
     RETURNS (float): Bytes.
     """
     status = Path("/proc/self/status")
     if not status.exists():
-        # There is no memory of now in the standard library, so the most so far stands for both.
+        # The standard library has the peak only, so it is used for both.
         import resource
         import sys
 
@@ -59,13 +59,13 @@ def memory(name: str) -> float:
     for line in status.read_text().splitlines():
         if line.startswith(f"{name}:"):
             return float(line.split()[1]) * 1024
-    raise SystemExit(f"/proc/self/status does not say {name}.")
+    raise SystemExit(f"/proc/self/status has no line {name}.")
 
 
 def start_peak() -> float:
-    """Forget the peak so far, which is that of loading the model, where the system can.
+    """Reset the peak, which was reached while the model was loaded, if the system supports it.
 
-    RETURNS (float): Bytes of this process now.
+    RETURNS (float): Bytes of this process at the moment.
     """
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
@@ -73,32 +73,32 @@ def start_peak() -> float:
 
 
 def peak_of_run(system: Any, texts: Sequence[Any], batch_size: int | None) -> dict[str, Any]:
-    """Run texts once, in a process that did nothing but load the system.
+    """Run texts once, in a process that has only loaded the system.
 
     The arguments are those of `timed_run`.
-    RETURNS (dict): MB of the loaded system, and of the peak above that.
+    RETURNS (dict): MB of the loaded system, and of the peak above it.
     """
     loaded = start_peak()
     n = system.run(texts, batch_size)
     return {"loaded": loaded / MB, "peak": (memory("VmHWM") - loaded) / MB, "n": n}
 
 
-def stays_after(
+def memory_growth(
     system: Any, texts: Sequence[str], marks: Sequence[int], batch_size: int | None
 ) -> dict[str, Any]:
-    """Stream documents and drop each.
+    """Measure the memory of the process while documents are streamed.
 
     system (Pipeline): The pipeline.
     texts (sequence of str): The documents.
-    marks (sequence of int): After how many of them to stop and look, ascending.
-    batch_size (int): Documents of a batch; None for spaCy's default.
+    marks (sequence of int): Numbers of documents after which memory is measured, ascending.
+    batch_size (int): Documents per batch; None for spaCy's default.
     RETURNS (dict): MB of the process at each mark.
     """
-    found = []
+    megabytes = []
     for first, last in pairwise([0, *marks]):
         system.run(texts[first:last], batch_size)
-        found.append(memory("VmRSS") / MB)
-    return {"stays": found}
+        megabytes.append(memory("VmRSS") / MB)
+    return {"megabytes": megabytes}
 
 
 def long_run(system: Any, text: str) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def long_run(system: Any, text: str) -> dict[str, Any]:
     system (Bridge): The pipeline.
     text (str): The document.
     RETURNS (dict): MB of the peak above the loaded system, seconds, tokens, and whether every token
-        has its row.
+        has a row.
     """
     loaded = start_peak()
     start = time.perf_counter()
@@ -120,12 +120,12 @@ def long_run(system: Any, text: str) -> dict[str, Any]:
 
 
 def save_outputs(system: Any, texts: Sequence[Any], path: str) -> dict[str, Any]:
-    """Write the rows of all wordpieces into a file, for comparison.
+    """Write the rows of all wordpieces to a file.
 
-    system: Has `outputs`.
-    texts (sequence): What it reads.
-    path (str): Where to write them.
-    RETURNS (dict): How far sums over tokens are from those over wordpieces.
+    system (any with `outputs`): The system.
+    texts (sequence): The texts, or lists of sentences.
+    path (str): The file.
+    RETURNS (dict): The largest difference between sums over tokens and over wordpieces.
     """
     rows, lost = zip(*system.outputs(texts), strict=True)
     numpy.save(path, numpy.concatenate(rows))
@@ -133,12 +133,12 @@ def save_outputs(system: Any, texts: Sequence[Any], path: str) -> dict[str, Any]
 
 
 def statistics_of(system: Any, texts: Sequence[str]) -> dict[str, Any]:
-    """Count.
+    """Count documents, tokens, sentences and wordpieces.
 
     system (Bridge): The pipeline; its model is not run.
     texts (sequence of str): The documents.
-    RETURNS (dict): Documents, characters, tokens, sentences, wordpieces, and the mean wordpieces of
-        a sentence, boundary pieces included.
+    RETURNS (dict): Documents, characters, tokens, sentences, wordpieces, and mean wordpieces per
+        sentence, including boundary pieces.
     """
     counts = {"documents": 0, "characters": 0, "tokens": 0, "sentences": 0, "wordpieces": 0}
     with system.nlp.select_pipes(disable=["trf_tok2vec"]):

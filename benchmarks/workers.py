@@ -1,7 +1,7 @@
-"""Worker processes, one per system, that do something when they are asked to.
+"""Worker processes, one per system, that handle requests.
 
-Each system runs in a process and, if need be, an environment of its own. A worker prints a line of
-JSON once it is ready, and another for each line that it reads from its standard input.
+Each system runs in a separate process, which may use another environment. A worker prints a line of
+JSON when it is ready, and another one for each line that it reads from standard input.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ HERE = Path(__file__).resolve().parent
 
 
 class Worker:
-    """A process that answers."""
+    """Store a worker process, and send it requests."""
 
     def __init__(
         self, python: str | Path, script: str, *arguments: str, threads: int | None = None
     ) -> None:
-        """Start it, and wait until it is ready.
+        """Start the process and wait until it is ready.
 
-        python (str, Path): The interpreter, of the environment that the worker is to run in.
-        script (str): Name of a file beside this one.
-        *arguments (str): Its arguments.
-        threads (int): Threads that its libraries may use; None for what they choose.
+        python (str, Path): The Python interpreter of the environment.
+        script (str): Name of a script in this folder.
+        *arguments (str): Arguments of the script.
+        threads (int): Threads of its libraries; None for their defaults.
         """
         command = [str(python), str(HERE / script), *arguments]
         self.process = subprocess.Popen(
@@ -42,18 +42,18 @@ class Worker:
         self.ready = self.read()
 
     def read(self) -> dict[str, Any]:
-        """RETURNS (dict): The next answer; whatever else was printed is passed over."""
+        """Return the next response, and skip lines that are not JSON."""
         for line in self.process.stdout or []:
             if line.startswith("{"):
-                answer: dict[str, Any] = json.loads(line)
-                return answer
-        sys.exit("A worker stopped; what it printed stands above.")
+                response: dict[str, Any] = json.loads(line)
+                return response
+        sys.exit("A worker stopped. Its messages are printed above.")
 
-    def ask(self, line: str) -> dict[str, Any]:
-        """Send a line.
+    def send(self, line: str) -> dict[str, Any]:
+        """Send a line and return the response.
 
         line (str): The line.
-        RETURNS (dict): The answer.
+        RETURNS (dict): The response.
         """
         assert self.process.stdin is not None
         self.process.stdin.write(f"{line}\n")
@@ -61,16 +61,16 @@ class Worker:
         return self.read()
 
     def call(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """Send a line of JSON.
+        """Send a request as a line of JSON and return the response.
 
-        do (str): What is to be done.
-        **arguments: With what.
-        RETURNS (dict): The answer.
+        do (str): Name of the request.
+        **arguments: Its arguments.
+        RETURNS (dict): The response.
         """
-        return self.ask(json.dumps({"do": do, **arguments}))
+        return self.send(json.dumps({"do": do, **arguments}))
 
     def close(self) -> None:
-        """Let it end."""
+        """Close standard input and wait for the process to end."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait()
@@ -90,6 +90,6 @@ class Worker:
 
 
 def thread_limits(threads: int) -> dict[str, str]:
-    """RETURNS (dict): Environment variables that limit torch, BLAS and the fast tokenizers."""
+    """Return environment variables that limit the threads of torch, BLAS and fast tokenizers."""
     names = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"]
     return dict.fromkeys(names, str(threads))

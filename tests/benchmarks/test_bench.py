@@ -1,4 +1,4 @@
-"""The benchmark says what it measured. How fast anything is, is not tested here."""
+"""The results and the report of the benchmark; speed itself is not tested."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tiny import save_checkpoint
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 
-bench, corpus, machine, measures = map(
+bench, texts, machine, measures = map(
     importlib.import_module, ["bench", "texts", "machine", "worker_measures"]
 )
 report, stages, systems, targets, turns = map(
@@ -32,7 +32,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(save_checkpoint("bert", tmp_path_factory.mktemp("bert")))
 
 
-def test_ratios_are_those_of_rounds() -> None:
+def test_ratios_are_medians_over_rounds() -> None:
     # The ratio of the medians would be 2 / 3.
     assert turns.median_ratio([1, 2, 10], [4, 3, 2]) == 2 / 3
     assert turns.median_ratio([1.0, 2.0, 9.0], [1.0, 4.0, 3.0]) == 1.0
@@ -40,11 +40,11 @@ def test_ratios_are_those_of_rounds() -> None:
     assert turns.against(seconds) == {"plain fp32": {"plain fp32": 1.0, "bridge fp32": 4.0}}
 
 
-def test_another_system_begins_each_round() -> None:
+def test_each_round_starts_with_another_system() -> None:
     assert [turns.rotated(["a", "b", "c"], i)[0] for i in range(4)] == ["a", "b", "c", "a"]
 
 
-def test_texts_are_read(tmp_path: Path) -> None:
+def test_formats_of_texts(tmp_path: Path) -> None:
     contents = {
         "lines.jsonl": '{"text": "One\\u2028line."}\n{"text": "Two."}\n',
         "bank.conllu": "# newdoc id = a\n# text = A b.\n1\tA\n\n# text = C.\n\n"
@@ -54,52 +54,52 @@ def test_texts_are_read(tmp_path: Path) -> None:
     found = {}
     for name, content in contents.items():
         (tmp_path / name).write_text(content, encoding="utf8")
-        found[name] = list(corpus.read_texts(tmp_path / name))
+        found[name] = list(texts.read_texts(tmp_path / name))
     assert found == {
         "lines.jsonl": ["One\u2028line.", "Two."],
         "bank.conllu": ["A b. C.", "D."],
         "plain.txt": ["First\nparagraph.", "Second."],
     }
     paths = [tmp_path / name for name in contents]
-    sets = corpus.text_sets(None, paths, limit=1)
+    sets = texts.text_sets(None, paths, limit=1)
     assert list(sets) == ["lines", "bank", "plain"]
-    assert [len(texts) for texts in sets.values()] == [1, 1, 1]
-    assert corpus.text_sets(None, paths, limit=1) == sets
-    assert list(corpus.text_sets(None, paths[:1] * 2, limit=1)) == ["lines", str(paths[0])]
-    with pytest.raises(SystemExit, match="There is no file"):
-        corpus.text_sets(None, [tmp_path / "other.txt"], limit=1)
+    assert [len(documents) for documents in sets.values()] == [1, 1, 1]
+    assert texts.text_sets(None, paths, limit=1) == sets
+    assert list(texts.text_sets(None, paths[:1] * 2, limit=1)) == ["lines", str(paths[0])]
+    with pytest.raises(SystemExit, match="does not exist"):
+        texts.text_sets(None, [tmp_path / "other.txt"], limit=1)
 
 
-def test_there_is_always_a_text() -> None:
-    (texts,) = corpus.text_sets(None, [], limit=1000).values()
-    assert len(texts) > 50
-    assert sum(map(len, texts)) > 15_000
-    assert not any("```" in text or "\n" in text for text in texts)
+def test_own_pages_are_the_default_text() -> None:
+    (pages,) = texts.text_sets(None, [], limit=1000).values()
+    assert len(pages) > 50
+    assert sum(map(len, pages)) > 15_000
+    assert not any("```" in text or "\n" in text for text in pages)
 
 
-def test_growing_texts_are_the_same_ones_again() -> None:
-    texts = ["One sentence. ", "Another one."]
-    documents = corpus.growing_documents(texts, 20)
+def test_growing_texts_repeat_their_sentences() -> None:
+    given = ["One sentence. ", "Another one."]
+    documents = texts.growing_documents(given, 20)
     assert {times: document.count("One") for times, (document,) in documents.items()} == {
         1: 1,
         2: 2,
         4: 4,
         8: 8,
     }
-    numbers = corpus.growing_numbers(texts, 20)
+    numbers = texts.growing_numbers(given, 20)
     assert [len(found) for found in numbers.values()] == [2, 4, 8, 16]
     assert sum(map(len, numbers[1])) == 20
-    assert len(corpus.long_document(texts, 1000)) == 1000
-    assert corpus.streamed_documents(texts, 3) == [texts[0], texts[1], texts[0]]
+    assert len(texts.long_document(given, 1000)) == 1000
+    assert texts.streamed_documents(given, 3) == [given[0], given[1], given[0]]
 
 
-def test_short_texts_are_sentences_of_some_words() -> None:
+def test_short_texts_have_8_to_20_words() -> None:
     good = " ".join("abcdefghij")
-    assert corpus.short_texts([["a b", good], ["c"]], 3) == [good] * 3
-    assert set(corpus.short_texts([["a b"], ["c"]], 4)) == {"a b", "c"}
+    assert texts.short_texts([["a b", good], ["c"]], 3) == [good] * 3
+    assert set(texts.short_texts([["a b"], ["c"]], 4)) == {"a b", "c"}
 
 
-def test_clocks_leave_out_what_is_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clocks_exclude_inner_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(stages.time, "perf_counter", lambda: clock.now)
 
@@ -119,7 +119,7 @@ def test_clocks_leave_out_what_is_inside(monkeypatch: pytest.MonkeyPatch) -> Non
     assert clocks.seconds == {"outer": 9.0, "inner": 6.0}
 
 
-def test_every_stage_has_its_time_and_nothing_stays_wrapped(checkpoint: str) -> None:
+def test_every_stage_has_a_time_and_methods_are_restored(checkpoint: str) -> None:
     system = systems.Bridge(checkpoint, "fp32", 3000)
     pipes, layer = list(system.nlp._components), system.nlp.get_pipe("trf_tok2vec").model
     before = dict(vars(layer.shims[0])), layer._func, vars(system.nlp).get("make_doc")
@@ -143,7 +143,7 @@ def test_both_systems_give_the_same_rows(checkpoint: str, tmp_path: Path) -> Non
     ours, theirs = (numpy.load(tmp_path / f"{name}.npy") for name in ("bridge", "plain"))
     numpy.testing.assert_allclose(ours, theirs, atol=1e-5)
     assert lost < 1e-5
-    first = plain.one(sentences[0][:1])
+    first = plain.run_one(sentences[0][:1])
     numpy.testing.assert_allclose(first, ours[: len(first)], atol=1e-5)
     counts = measures.statistics_of(bridge, TEXTS)
     assert counts["wordpieces"] == len(ours) == plain.run(sentences, 1)
@@ -165,13 +165,13 @@ def test_a_trained_pipeline_is_loaded_in_another_precision(checkpoint: str) -> N
 def test_memory_is_measured(checkpoint: str) -> None:
     system = systems.Bridge(checkpoint, "fp32", 3000)
     assert measures.peak_of_run(system, TEXTS, None)["loaded"] > 10
-    assert len(measures.stays_after(system, TEXTS * 2, [1, 4], None)["stays"]) == 2
-    found = measures.long_run(system, corpus.long_document(TEXTS, 2000))
+    assert len(measures.memory_growth(system, TEXTS * 2, [1, 4], None)["megabytes"]) == 2
+    found = measures.long_run(system, texts.long_document(TEXTS, 2000))
     assert found["works"] is True
     assert found["tokens"] > 100
 
 
-def test_a_target_is_reached_on_every_set_or_not_at_all() -> None:
+def test_a_target_must_be_reached_on_every_set() -> None:
     results: dict[str, Any] = {"machine": {"instructions": {"fast": False}}}
     target = targets.Target("speed", lambda r: r["speed"], 2.0, True, "{:.1f}")
     assert targets.check(target, results)["measured"] == "not measured"
@@ -190,16 +190,14 @@ def test_a_target_is_reached_on_every_set_or_not_at_all() -> None:
     assert line["reached"] == "does not apply: no fast"
 
 
-def test_the_first_core_is_described(tmp_path: Path) -> None:
+def test_fields_of_the_first_core(tmp_path: Path) -> None:
     path = tmp_path / "cpuinfo"
     path.write_text("model name\t: A: fast one\nflags\t\t: avx2 amx_bf16\n\nmodel name\t: B\n")
     assert machine.read_cpuinfo(path) == {"model name": "A: fast one", "flags": "avx2 amx_bf16"}
     assert machine.read_cpuinfo(tmp_path / "none") == {}
 
 
-def test_the_files_of_the_installed_pipeline_are_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_of_the_installed_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "a_pipeline"
     for name in ("trf_tok2vec/config.json", "trf_tok2vec/model.safetensors", "trf_wordpiecer/a"):
         path = package / "a_pipeline-0.1.0" / name
@@ -227,17 +225,17 @@ def test_options_are_checked(arguments: list[str]) -> None:
         bench.parse(arguments)
 
 
-def test_no_peer_takes_part_without_its_environment(tmp_path: Path) -> None:
+def test_peers_need_their_environments(tmp_path: Path) -> None:
     assert set(bench.find_pythons(bench.parse([]))) == set(systems.SYSTEMS) - set(systems.PEERS)
     with pytest.raises(SystemExit, match="PEERS=1"):
         bench.find_pythons(bench.parse(["--peers", str(tmp_path)]))
 
 
 @pytest.mark.slow
-def test_a_quick_run_writes_numbers_a_table_and_a_picture(checkpoint: str, tmp_path: Path) -> None:
+def test_a_quick_run_writes_numbers_a_table_and_a_figure(checkpoint: str, tmp_path: Path) -> None:
     command = [sys.executable, str(BENCHMARKS / "bench.py"), "--quick", "--threads", "1"]
     command += ["--checkpoint", checkpoint, "--systems", "bridge fp32,plain fp32"]
-    command += ["--parts", "speed,latency,stages,growth", "--output", str(tmp_path)]
+    command += ["--parts", "speed,latency,stages,growth,memory", "--output", str(tmp_path)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf8")
     results = json.loads((tmp_path / "bench.json").read_text(encoding="utf8"))
     table = (tmp_path / "bench.md").read_text(encoding="utf8")
@@ -255,6 +253,8 @@ def test_a_quick_run_writes_numbers_a_table_and_a_picture(checkpoint: str, tmp_p
     (stage,) = results["stages"].values()
     assert sum(stage["shares"]["bridge fp32"].values()) == pytest.approx(1)
     assert len(results["growth"]["document length"]["per_doubling"]["bridge fp32"]) == 3
+    assert results["memory"]["peaks"]["bridge fp32"]["loaded"] > 10
+    assert results["memory"]["stream"]["documents"] == [20, 100]
     picture = (tmp_path / "bench.svg").read_text(encoding="utf8")
     assert ">bridge fp32<" in picture
     assert ">seconds: document length<" in picture
