@@ -54,9 +54,7 @@ DEFAULT_MODEL = {
     requires=["doc._.trf_word_pieces"],
     default_config={"model": DEFAULT_MODEL},
 )
-def make_trf_tok2vec(
-    nlp: Language, name: str, model: Model[Sequence[Wordpieces], list[Activations]]
-) -> TrfTok2Vec:
+def make_trf_tok2vec(nlp: Language, name: str, model: TransformerLayer) -> TrfTok2Vec:
     """Create the component for a pipeline.
 
     nlp (Language): The pipeline.
