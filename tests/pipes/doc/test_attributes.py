@@ -1,4 +1,4 @@
-"""Extension attributes of Docs, Spans and Tokens, and how Docs keep them."""
+"""Extension attributes of Docs, Spans and Tokens: values, gradients, serialization."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def doc(pipeline):
 
 
 @pytest.mark.parametrize("cls", [Doc, Span, Token])
-def test_every_attribute_is_there(cls):
+def test_every_attribute_is_registered(cls):
     install_extensions()
     install_extensions()
     assert all(cls.has_extension(name) for name in ON_ALL)
@@ -51,7 +51,7 @@ def test_every_attribute_is_there(cls):
     assert Doc.has_extension("trf_segments")
 
 
-def test_extensions_of_a_user_are_not_replaced():
+def test_existing_extensions_are_not_replaced():
     def getter(doc):
         return "mine"
 
@@ -74,7 +74,7 @@ def test_attributes_are_none_before_the_pipeline(pipeline):
     assert doc._.trf_segments == []
 
 
-def test_doc_has_everything(doc):
+def test_attributes_of_a_doc(doc):
     n = len(doc._.trf_word_pieces)
     assert doc._.trf_word_pieces.dtype == numpy.int32
     assert len(doc._.trf_word_pieces_) == n
@@ -96,27 +96,27 @@ def test_doc_has_everything(doc):
 
 
 def own_rows(doc, start, end):
-    """List the wordpieces of a slice of tokens, link by link."""
+    """Return the wordpieces of a slice of tokens, one link at a time."""
     pieces = get_wordpieces(doc)
     links = doc._.trf_alignment
     rows = set()
     for token in range(start, end):
         for row in links[token]:
-            holders = [i for i, linked in enumerate(links) if row in linked]
-            if not pieces.boundary[row] or all(start <= i < end for i in holders):
+            tokens = [i for i, linked in enumerate(links) if row in linked]
+            if not pieces.boundary[row] or all(start <= i < end for i in tokens):
                 rows.add(row)
     return sorted(rows)
 
 
 @given(edges=st.tuples(st.integers(0, 13), st.integers(0, 13)))
 @settings(max_examples=60)
-def test_span_is_a_slice_of_its_doc(pipeline, edges):
+def test_attributes_of_a_span_are_slices_of_the_docs(pipeline, edges):
     doc = pipeline("bert", **ALL)(TEXT)
     start, end = sorted(min(edge, len(doc)) for edge in edges)
     check_slice(doc, doc[start:end], start, end)
 
 
-def test_token_is_a_slice_of_its_doc(doc):
+def test_attributes_of_a_token_are_slices_of_the_docs(doc):
     for token in doc:
         check_slice(doc, token, token.i, token.i + 1)
 
@@ -139,7 +139,7 @@ def check_slice(doc, obj, start, end):
         assert got is doc._.trf_all_attentions[i]
 
 
-def test_span_across_a_sentence_boundary_has_no_boundary_pieces_of_others(pipeline):
+def test_span_across_two_sentences_has_no_boundary_pieces(pipeline):
     doc = pipeline("bert", **ALL)("One two three. Four five six.")
     span = doc[2:5]
     assert "".join(span._.trf_word_pieces_).replace("##", "") == "three.four"
@@ -156,7 +156,7 @@ def test_span_across_a_sentence_boundary_has_no_boundary_pieces_of_others(pipeli
     assert doc._.trf_d_all_hidden_states.sum() == pytest.approx(2.0 * rows.size * (LAYERS + 1))
 
 
-def test_span_over_the_whole_doc_has_everything(doc):
+def test_spans_of_whole_sentences_have_their_boundary_pieces(doc):
     assert (doc[:]._.trf_start, doc[:]._.trf_end) == (0, len(doc._.trf_word_pieces))
     for i, sent in enumerate(doc.sents):
         assert sent._.trf_word_pieces_[0] == "[CLS]"
@@ -164,20 +164,20 @@ def test_span_over_the_whole_doc_has_everything(doc):
         assert numpy.array_equal(sent._.trf_pooler_output[0], doc._.trf_pooler_output[i])
 
 
-def test_token_has_only_its_own_pieces(doc):
+def test_token_has_no_boundary_pieces(doc):
     assert doc[0]._.trf_word_pieces_[0] != "[CLS]"
     joined = "".join(piece.removeprefix("##") for piece in doc[0]._.trf_word_pieces_)
     assert joined == "apple"
     assert {"[CLS]", "[SEP]"} <= {doc._.trf_word_pieces_[row] for row in doc[0]._.trf_alignment}
 
 
-def test_attributes_of_every_token_of_a_long_doc_take_no_time(pipeline):
+def test_attributes_of_the_tokens_of_a_long_doc_are_fast(pipeline):
     doc = pipeline("bert")("My cat sat. " * 1000)
     links, strings = doc._.trf_alignment, doc._.trf_word_pieces_
     start = time.process_time()
     assert [token._.trf_alignment for token in doc] == links
     joined = [token._.trf_word_pieces_ for token in doc]
-    # Work on the whole Doc for each token takes more than twice that.
+    # Processing the whole Doc for each token would take more than twice as long.
     assert time.process_time() - start < 10
     assert [p for pieces in joined for p in pieces] == [p for p in strings if p[0] != "["]
 
@@ -204,7 +204,7 @@ def arrays(value):
 
 
 @pytest.mark.parametrize(("name", "like"), GRADIENTS.items())
-def test_gradient_is_set_and_added_to(doc, name, like):
+def test_gradient_can_be_set_and_added_to(doc, name, like):
     assert all(not array.any() for array in arrays(getattr(doc._, name)))
     value = ones_like(getattr(doc._, like))
     setattr(doc._, name, value)
@@ -221,7 +221,7 @@ def test_gradient_is_set_and_added_to(doc, name, like):
 
 @pytest.mark.parametrize(("name", "like"), GRADIENTS.items())
 @pytest.mark.parametrize("part", ["span", "token"])
-def test_gradient_is_set_by_slices(doc, name, like, part):
+def test_gradient_can_be_set_through_slices(doc, name, like, part):
     obj = doc[1:4] if part == "span" else doc[1]
     setattr(obj._, name, ones_like(getattr(obj._, like), 2.0))
     for array in arrays(getattr(obj._, name)):
@@ -232,7 +232,7 @@ def test_gradient_is_set_by_slices(doc, name, like, part):
 
 @pytest.mark.parametrize(("name", "like"), GRADIENTS.items())
 @pytest.mark.parametrize("part", ["doc", "span", "token"])
-def test_gradient_of_another_shape_is_refused(doc, name, like, part):
+def test_gradient_of_the_wrong_shape_is_rejected(doc, name, like, part):
     obj = {"doc": doc, "span": doc[0:3], "token": doc[0]}[part]
     value = ones_like(getattr(obj._, like))
     wrong = [*value, value[0]] if isinstance(value, list) else value[..., :-1]
@@ -242,7 +242,7 @@ def test_gradient_of_another_shape_is_refused(doc, name, like, part):
     assert all(not array.any() for array in arrays(getattr(doc._, name)))
 
 
-def test_gradient_of_an_output_that_is_not_there_is_refused(pipeline):
+def test_gradient_of_a_missing_output_is_rejected(pipeline):
     doc = pipeline("gpt2")("One.")
     assert doc._.trf_pooler_output is None
     assert doc._.trf_d_pooler_output is None
@@ -250,27 +250,27 @@ def test_gradient_of_an_output_that_is_not_there_is_refused(pipeline):
         doc._.trf_d_pooler_output = numpy.zeros((1, WIDTH), dtype="float32")
 
 
-def test_gradients_of_one_doc_are_its_own(pipeline):
-    one, two = pipeline("bert").pipe(["One.", "One."])
-    one._.trf_d_last_hidden_state += 1.0
-    assert not two._.trf_d_last_hidden_state.any()
+def test_docs_do_not_share_gradients(pipeline):
+    first, second = pipeline("bert").pipe(["One.", "One."])
+    first._.trf_d_last_hidden_state += 1.0
+    assert not second._.trf_d_last_hidden_state.any()
 
 
-# Keeping
+# Serialization and copies
 
 
-def assert_same_attributes(one, two):
-    assert one.text == two.text
-    assert one._.trf_word_pieces_ == two._.trf_word_pieces_
-    assert one._.trf_alignment == two._.trf_alignment
+def assert_same_attributes(got, expected):
+    assert got.text == expected.text
+    assert got._.trf_word_pieces_ == expected._.trf_word_pieces_
+    assert got._.trf_alignment == expected._.trf_alignment
     for name in ("trf_word_pieces", "trf_last_hidden_state", "trf_all_hidden_states"):
-        assert numpy.array_equal(getattr(one._, name), getattr(two._, name))
-    assert numpy.array_equal(one._.trf_pooler_output, two._.trf_pooler_output)
-    for a, b in zip(one._.trf_all_attentions, two._.trf_all_attentions, strict=True):
+        assert numpy.array_equal(getattr(got._, name), getattr(expected._, name))
+    assert numpy.array_equal(got._.trf_pooler_output, expected._.trf_pooler_output)
+    for a, b in zip(got._.trf_all_attentions, expected._.trf_all_attentions, strict=True):
         assert numpy.array_equal(a, b)
-    assert numpy.array_equal(one.tensor, two.tensor)
-    assert [s.text for s in one._.trf_segments] == [s.text for s in two._.trf_segments]
-    assert one[1]._.trf_word_pieces_ == two[1]._.trf_word_pieces_ if len(one) > 1 else True
+    assert numpy.array_equal(got.tensor, expected.tensor)
+    assert [s.text for s in got._.trf_segments] == [s.text for s in expected._.trf_segments]
+    assert got[1]._.trf_word_pieces_ == expected[1]._.trf_word_pieces_ if len(got) > 1 else True
 
 
 @pytest.fixture(params=["short", "windows", "empty", "line break"])
@@ -281,26 +281,26 @@ def any_doc(request, pipeline):
 
 
 @pytest.mark.filterwarnings("ignore:.*W109")
-def test_doc_bin_keeps_everything(any_doc):
+def test_doc_bin_keeps_all_attributes(any_doc):
     data = DocBin(docs=[any_doc], store_user_data=True).to_bytes()
     (loaded,) = DocBin().from_bytes(data).get_docs(any_doc.vocab)
-    loaded.tensor = any_doc.tensor  # a DocBin never keeps it
+    loaded.tensor = any_doc.tensor  # not stored in a DocBin
     assert_same_attributes(loaded, any_doc)
 
 
 @pytest.mark.filterwarnings("ignore:.*W109")
-def test_bytes_keep_everything(any_doc, tmp_path):
+def test_bytes_keep_all_attributes(any_doc, tmp_path):
     loaded = Doc(any_doc.vocab).from_bytes(any_doc.to_bytes())
     assert_same_attributes(loaded, any_doc)
     any_doc.to_disk(tmp_path / "doc")
     assert_same_attributes(Doc(any_doc.vocab).from_disk(tmp_path / "doc"), any_doc)
 
 
-def test_copy_keeps_everything(any_doc):
+def test_copy_keeps_all_attributes(any_doc):
     assert_same_attributes(any_doc.copy(), any_doc)
 
 
-def test_user_data_is_plain(any_doc):
+def test_user_data_has_only_plain_types(any_doc):
     def check(value):
         if isinstance(value, dict):
             for key, inner in value.items():
@@ -318,7 +318,7 @@ def test_user_data_is_plain(any_doc):
         check(value)
 
 
-def test_span_as_a_doc_has_no_attributes_that_would_not_fit(doc):
+def test_span_as_doc_has_no_attributes_of_other_tokens(doc):
     part = doc[3:6].as_doc()
     assert part.text.strip() == doc[3:6].text
     assert part._.trf_word_pieces is None
@@ -329,24 +329,24 @@ def test_span_as_a_doc_has_no_attributes_that_would_not_fit(doc):
 
 
 @pytest.mark.filterwarnings("ignore:.*W101")
-def test_docs_put_together_have_no_attributes_that_would_not_fit(pipeline):
+def test_concatenated_docs_have_no_attributes_of_other_tokens(pipeline):
     nlp = pipeline("bert", **ALL)
     docs = [nlp("Apple pie."), nlp(""), nlp("Is it?")]
-    together = Doc.from_docs(docs)
-    assert together.tensor.shape == (len(together), WIDTH)
-    assert together._.trf_word_pieces is None or len(together._.trf_alignment) == len(together)
+    doc = Doc.from_docs(docs)
+    assert doc.tensor.shape == (len(doc), WIDTH)
+    assert doc._.trf_word_pieces is None or len(doc._.trf_alignment) == len(doc)
 
 
 def test_attributes_can_be_read_without_a_pipeline(doc):
-    # as in a process that only reads a DocBin
+    # A process may only read a DocBin.
     assert spacy.blank("en")("One.")._.trf_word_pieces is None
 
 
-def test_results_of_two_runs_do_not_share_memory(pipeline):
+def test_docs_of_a_batch_do_not_share_memory(pipeline):
     nlp = pipeline("bert", **ALL)
-    one, two = nlp.pipe([TEXT, TEXT])
-    before = two._.trf_last_hidden_state.copy()
-    one._.trf_last_hidden_state[:] = 0.0
-    one.tensor[:] = 0.0
-    assert numpy.array_equal(two._.trf_last_hidden_state, before)
-    assert two.tensor.any()
+    first, second = nlp.pipe([TEXT, TEXT])
+    before = second._.trf_last_hidden_state.copy()
+    first._.trf_last_hidden_state[:] = 0.0
+    first.tensor[:] = 0.0
+    assert numpy.array_equal(second._.trf_last_hidden_state, before)
+    assert second.tensor.any()

@@ -1,4 +1,4 @@
-"""What the model reads at once: sentences, whole Docs, packed sentences, what a function says."""
+"""Inputs of the model: sentences, whole Docs, packed sentences, Spans returned by a function."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PACKED = {"@misc": "trf_bridge.packed_sentences.v1", "max_tokens": 8}
 PARAGRAPHS = {"@misc": "test_trf_bridge.paragraphs.v1"}
 TEXT = "One. Two more. And three of them.\n\nFour is enough. Or is it?\n\nNo."
 
-# What the model reads of TEXT, with the sentencizer.
+# The inputs for TEXT, with the sentencizer.
 SENTS = ["One.", "Two more.", "And three of them.", "\n\nFour is enough.", "Or is it?", "\n\nNo."]
 INPUTS = {
     "sents": SENTS,
@@ -40,7 +40,7 @@ OPTIONS = {"sents": "sents", "doc": "doc", "packed": PACKED, "paragraphs": PARAG
 
 
 def find_paragraphs(docs):
-    """What stands between blank lines, as a user might write it; the blank lines are in none."""
+    """Return the Spans between blank lines, which are in no Span themselves."""
     spans = []
     for doc in docs:
         breaks = [-1, *(token.i for token in doc if token.is_space), len(doc)]
@@ -53,22 +53,22 @@ def make_paragraphs():
     return find_paragraphs
 
 
-def read(doc):
-    """Return the texts that the model has read."""
+def input_texts(doc):
+    """Return the texts of the inputs of a Doc."""
     return [doc.text[a:b] for a, b in get_wordpieces(doc).spans.tolist()]
 
 
 @pytest.mark.parametrize("name", INPUTS)
 @pytest.mark.parametrize("family", ["bert", "roberta", "xlnet"])
-def test_inputs_are_what_the_option_says(fresh, checkpoint, family, name):
-    """Each is the raw text of its Span, run by itself."""
+def test_inputs_follow_the_option(fresh, checkpoint, family, name):
+    """Each input is the raw text of its Span, independent of the other inputs."""
     import torch
 
     nlp = fresh(family, sentences=OPTIONS[name])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         doc = nlp(TEXT)
-    assert read(doc) == INPUTS[name]
+    assert input_texts(doc) == INPUTS[name]
     assert [segment.text for segment in doc._.trf_segments] == INPUTS[name]
     tokenizer = oracles.load_plain_tokenizer(checkpoint(family))
     plain = oracles.load_plain(family, checkpoint(family)).eval()
@@ -82,11 +82,11 @@ def test_inputs_are_what_the_option_says(fresh, checkpoint, family, name):
         doc._.trf_last_hidden_state, torch.cat(states), atol=1e-5, rtol=1e-5
     )
     (again,) = nlp.pipe([TEXT])
-    assert read(again) == INPUTS[name]
+    assert input_texts(again) == INPUTS[name]
 
 
 @pytest.mark.parametrize("name", ["sentences", "docs"])
-def test_strings_are_short_for_registered_functions(pipeline, name):
+def test_strings_equal_their_registered_functions(pipeline, name):
     nlp = pipeline("bert")
     docs = [nlp(TEXT), nlp.make_doc(TEXT), nlp.make_doc("")]
     function = spacy.registry.misc.get(f"trf_bridge.{name}.v1")()
@@ -113,12 +113,12 @@ def test_packing_is_greedy_and_keeps_sentences_whole(lengths, max_tokens):
     assert [[len(s) for s in span.sents] for span in packed if len(span)] == expected
 
 
-def test_packing_without_sentences_takes_the_whole_doc():
+def test_packing_without_sentences_returns_the_whole_doc():
     doc = Doc(spacy.blank("en").vocab, words=["a"] * 9)
     assert [len(span) for span in PackedSentences(3)([doc])[0]] == [9]
 
 
-def test_sentences_of_a_hook_with_gaps_are_not_packed_across_them():
+def test_packing_does_not_cross_gaps_between_sentences():
     doc = Doc(spacy.blank("en").vocab, words=["a"] * 9)
     doc.user_hooks["sents"] = lambda doc: iter([doc[0:2], doc[3:5], doc[5:7]])
     (packed,) = PackedSentences(9)([doc])
@@ -129,7 +129,7 @@ def test_sentences_of_a_hook_with_gaps_are_not_packed_across_them():
 
 
 def texts_of_update(nlp, *examples):
-    """The texts that the model reads of each Doc when the pipeline is updated."""
+    """Update the pipeline, and return the texts of the inputs of each Doc."""
     wordpiecer, seen = nlp.get_pipe("trf_wordpiecer"), []
     set_annotations = wordpiecer.set_annotations
 
@@ -141,12 +141,12 @@ def texts_of_update(nlp, *examples):
     with nlp.select_pipes(disable=["trf_tok2vec"]):
         nlp.update([Example(*example) for example in examples])
     del wordpiecer.set_annotations
-    return [read(doc) for doc in seen]
+    return [input_texts(doc) for doc in seen]
 
 
 @pytest.mark.parametrize("name", INPUTS)
 @pytest.mark.parametrize("boundaries", ["sentencizer", "reference", "predicted"])
-def test_training_reads_what_prediction_reads(fresh, name, boundaries):
+def test_training_has_the_inputs_of_prediction(fresh, name, boundaries):
     nlp = fresh("bert", sentences=OPTIONS[name])
     predicted, reference = nlp.make_doc(TEXT), nlp.make_doc(TEXT)
     sentencizer = nlp.get_pipe("sentencizer")
@@ -159,8 +159,8 @@ def test_training_reads_what_prediction_reads(fresh, name, boundaries):
     assert predicted.has_annotation("SENT_START") == (boundaries == "predicted")
 
 
-def test_boundaries_of_a_reference_are_not_read(fresh):
-    """Prediction would not see them. To train on them, set them on the predicted Docs."""
+def test_boundaries_of_the_reference_are_ignored(fresh):
+    """Prediction does not have them. To train on them, set them on the predicted Docs."""
     nlp = fresh("bert")
     nlp.remove_pipe("sentencizer")
     reference = nlp.make_doc(TEXT)
@@ -172,13 +172,13 @@ def test_boundaries_of_a_reference_are_not_read(fresh):
 @pytest.mark.parametrize(
     "text", [TEXT, "", " ", "\n", "a", "...", "Hi! ... Why?? no", "Ça va。好。"]
 )
-def test_docs_without_boundaries_are_split_as_the_sentencizer_splits_them(pipeline, text):
+def test_docs_without_boundaries_are_split_like_the_sentencizer(pipeline, text):
     nlp = pipeline("bert")
     with_boundaries = nlp(text)
     with nlp.select_pipes(disable=["sentencizer"]):
         without = nlp(text)
     assert not any(token.is_sent_start for token in without[1:])
-    assert read(without) == read(with_boundaries)
+    assert input_texts(without) == input_texts(with_boundaries)
     assert numpy.array_equal(without.tensor, with_boundaries.tensor)
 
 
@@ -212,7 +212,7 @@ def test_function_receives_predicted_docs_with_boundaries(fresh):
         ("senter", {}, PACKED, True),
     ],
 )
-def test_boundaries_of_another_component_need_an_annotating_component(
+def test_boundaries_of_a_component_that_does_not_annotate_warn(
     checkpoint, factory, config, sentences, warned, annotating
 ):
     nlp = spacy.blank("en")
@@ -232,31 +232,31 @@ def test_boundaries_of_another_component_need_an_annotating_component(
     assert all("'splitter'" in message and "annotating_components" in message for message in found)
 
 
-# What is left out, and what is wrong
+# Tokens without an input, and invalid values
 
 
-def test_tokens_in_no_span_have_zero_rows_and_are_counted(fresh):
+def test_tokens_outside_of_all_spans_have_zero_rows_and_are_counted(fresh):
     nlp = fresh("bert")
     nlp.get_pipe("trf_wordpiecer").sentences = lambda docs: [
         [span for span in doc.sents if "Four" not in span.text] for doc in docs
     ]
     with pytest.warns(UserWarning, match=r"\[TB105\] 8 tokens of 2 Docs.*'trf_wordpiecer'"):
         docs = list(nlp.pipe([TEXT, "One.", TEXT]))
-    (left_out,) = (sent for sent in docs[0].sents if "Four" in sent.text)
+    (omitted,) = (sent for sent in docs[0].sents if "Four" in sent.text)
     for token in docs[0]:
-        inside = left_out.start <= token.i < left_out.end
-        assert bool(docs[0].tensor[token.i].any()) != inside
-        assert bool(token._.trf_alignment) != inside
+        is_omitted = omitted.start <= token.i < omitted.end
+        assert bool(docs[0].tensor[token.i].any()) != is_omitted
+        assert bool(token._.trf_alignment) != is_omitted
 
 
-def test_a_function_that_returns_nothing_makes_a_doc_without_inputs(fresh):
+def test_function_that_returns_no_spans_gives_no_inputs(fresh):
     nlp = fresh("bert")
     nlp.get_pipe("trf_wordpiecer").sentences = lambda docs: [[] for _ in docs]
     with pytest.warns(UserWarning, match=r"\[TB105\] 2 tokens of 1 Docs"):
         doc = nlp("One.")
     assert not doc.tensor.any()
     assert doc.tensor.shape[0] == 2
-    assert read(doc) == []
+    assert input_texts(doc) == []
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_a_function_that_returns_nothing_makes_a_doc_without_inputs(fresh):
         (lambda docs: [[docs[0][:]] for _ in docs], ValueError, "a Span of another Doc"),
     ],
 )
-def test_functions_that_return_something_else_are_refused(pipeline, function, error, got):
+def test_invalid_return_values_are_rejected(pipeline, function, error, got):
     nlp = pipeline("bert")
     docs = [nlp(TEXT), nlp("One.")]
     with pytest.raises(error, match=rf"\[TB035\] .*'piecer'.* 2 Docs.*got {got}\."):
@@ -277,14 +277,14 @@ def test_functions_that_return_something_else_are_refused(pipeline, function, er
 
 
 @pytest.mark.parametrize("ranges", [[(0, 3), (2, 4)], [(2, 4), (0, 1)], [(0, 1), (0, 1)]])
-def test_spans_out_of_order_and_overlapping_are_refused(pipeline, ranges):
+def test_unordered_and_overlapping_spans_are_rejected(pipeline, ranges):
     doc = pipeline("bert").make_doc(TEXT)
     with pytest.raises(ValueError, match=r"\[TB036\] .*'piecer' returned the tokens \d to \d and"):
         find_inputs([doc], lambda docs: [[docs[0][a:b] for a, b in ranges]], None, "piecer")
 
 
 @pytest.mark.parametrize(("sentences", "error"), [("sent", ValueError), (3, TypeError)])
-def test_unknown_sentences_are_refused(sentences, error):
+def test_invalid_sentences_option_is_rejected(sentences, error):
     with pytest.raises(error, match=r"\[TB008\] Unknown sentences: .*'sents', 'doc'"):
         TrfWordpiecer(spacy.blank("en").vocab, sentences=sentences)
 
@@ -292,7 +292,7 @@ def test_unknown_sentences_are_refused(sentences, error):
 @pytest.mark.parametrize(
     ("length", "error"), [(0, ValueError), (True, TypeError), ("8", TypeError)]
 )
-def test_bad_lengths_are_refused(length, error):
+def test_invalid_lengths_are_rejected(length, error):
     with pytest.raises(error, match=r"\[TB009\] .*'max_tokens'"):
         PackedSentences(length)
     with pytest.raises(error, match=r"\[TB009\] .*'max_length'"):
@@ -311,20 +311,20 @@ def test_option_is_saved_with_the_pipeline(fresh, tmp_path, name):
     from_bytes = spacy.blank("en").from_config(nlp.config).from_bytes(nlp.to_bytes())
     for other in (loaded, from_bytes, pickle.loads(pickle.dumps(nlp))):
         doc = other(TEXT)
-        assert read(doc) == INPUTS[name]
+        assert input_texts(doc) == INPUTS[name]
         assert numpy.array_equal(doc.tensor, expected.tensor)
         wordpiecer = other.get_pipe("trf_wordpiecer")
         assert wordpiecer.window_rows == "mean"
         assert wordpiecer.tokenizer.limit == 47
     assert loaded.config == nlp.config
     docs = list(nlp.pipe([TEXT] * 4, n_process=2, batch_size=2))
-    assert [read(doc) for doc in docs] == [INPUTS[name]] * 4
+    assert [input_texts(doc) for doc in docs] == [INPUTS[name]] * 4
 
 
-# The length of an input
+# Maximum length of an input
 
 
-def test_length_can_be_set_below_that_of_the_model(pipeline, checkpoint):
+def test_max_length_below_that_of_the_model(pipeline, checkpoint):
     nlp = pipeline("bert", max_length=10)
     plain = oracles.load_plain_tokenizer(checkpoint("bert"))
     text = "a b c d e f g h i j k"
@@ -337,13 +337,13 @@ def test_length_can_be_set_below_that_of_the_model(pipeline, checkpoint):
 
 
 @pytest.mark.parametrize("family", ["bert", "t5"])
-def test_length_is_never_above_that_of_the_model(pipeline, family):
+def test_max_length_above_that_of_the_model_is_reduced(pipeline, family):
     nlp = pipeline(family, max_length=10_000)
     assert nlp.get_pipe("trf_wordpiecer").tokenizer.limit == MAX_LENGTH
 
 
 @pytest.mark.filterwarnings("ignore:.*TB101")
-def test_model_without_a_maximum_has_a_limit_and_it_can_be_set(pipeline, fresh):
+def test_model_without_a_maximum_has_a_default_limit(pipeline, fresh):
     text = "a " * 5000
     for nlp, limit in [(pipeline("xlnet"), 4096), (pipeline("xlnet", max_length=4500), 4500)]:
         tokenizer = nlp.get_pipe("trf_wordpiecer").tokenizer
@@ -352,7 +352,7 @@ def test_model_without_a_maximum_has_a_limit_and_it_can_be_set(pipeline, fresh):
         assert len(doc._.trf_word_pieces) == limit
 
 
-def test_length_of_a_saved_pipeline_can_be_changed(fresh, tmp_path):
+def test_max_length_of_a_saved_pipeline_can_be_changed(fresh, tmp_path):
     fresh("bert", max_length=20).to_disk(tmp_path)
     for given_length, limit in [(12, 12), (None, MAX_LENGTH), (30, 30)]:
         config = {"components": {"trf_wordpiecer": {"max_length": given_length}}}
@@ -361,7 +361,7 @@ def test_length_of_a_saved_pipeline_can_be_changed(fresh, tmp_path):
 
 
 @pytest.mark.parametrize(("family", "least"), [("bert", 3), ("t5", 2), ("gpt2", 1)])
-def test_length_without_room_for_a_text_is_refused(fresh, family, least):
+def test_max_length_without_room_for_text_is_rejected(fresh, family, least):
     if least > 1:
         with pytest.raises(ValueError, match=rf"\[TB034\] .* max_length .* at least {least}\."):
             fresh(family, max_length=least - 1)
@@ -380,7 +380,7 @@ def make_chunks(size: int):
 """
 
 
-def test_function_of_a_user_in_fill_config_and_train(checkpoint, tmp_path):
+def test_user_function_with_fill_config_and_train(checkpoint, tmp_path):
     def invoke(*args):
         result = CliRunner().invoke(app, [str(arg) for arg in args])
         assert result.exit_code == 0, result.output + repr(result.exception)
@@ -419,11 +419,11 @@ def test_function_of_a_user_in_fill_config_and_train(checkpoint, tmp_path):
     invoke("debug", "config", filled, "--code", code)
     invoke("train", filled, "--output", tmp_path / "trained", "--code", code)
     doc = spacy.load(tmp_path / "trained" / "model-last")("the boats had gone out")
-    assert read(doc) == ["the boats", "had gone", "out"]
+    assert input_texts(doc) == ["the boats", "had gone", "out"]
     assert set(doc.cats) == {"A", "B"}
 
 
-def test_fill_config_fills_a_registered_function(tmp_path):
+def test_fill_config_adds_defaults_of_a_registered_function(tmp_path):
     block = {"@misc": "trf_bridge.packed_sentences.v1"}
     component = {"factory": "trf_wordpiecer", "sentences": block}
     config = {
