@@ -11,6 +11,7 @@ from thinc.api import Model
 from .. import errors
 from ..align import Alignment, align, apply_alignment
 from ..types import Activations, Array, Wordpieces
+from ..wrappers.models.layer import get_shim, get_traits
 from .doc.hooks import install_hooks
 from .doc.records import (
     get_alignment,
@@ -20,14 +21,45 @@ from .doc.records import (
     set_outputs,
     token_spans,
 )
+from .wordpiecer import TrfWordpiecer
 
+TransformerLayer: TypeAlias = Model[Sequence[Wordpieces], list[Activations]]
 # The activations, the token rows, the alignments, and the token offsets that they were computed
 # for.
 Predictions: TypeAlias = tuple[list[Activations], list[Array], list[Alignment], list[Array]]
 
 
+def check_loaded(layer: TransformerLayer, name: str) -> None:
+    """Check that the weights of a component are loaded.
+
+    layer (Model): The transformer.
+    name (str): Name of the component.
+    RAISES (ValueError): TB010.
+    """
+    if not get_shim(layer).loaded:
+        raise ValueError(errors.TB010.format(name=name, what="weights"))
+
+
+def check_vocabulary(layer: TransformerLayer, wordpiecer: TrfWordpiecer) -> None:
+    """Check that the embedding table has a row for each wordpiece of the tokenizer.
+
+    layer (Model): The transformer, with weights.
+    wordpiecer (TrfWordpiecer): A component with a tokenizer.
+    RAISES (ValueError): TB007.
+    """
+    n_vocab, n_rows = len(wordpiecer.tokenizer.tokenizer), get_traits(layer).n_rows
+    if n_vocab > n_rows:
+        message = errors.TB007.format(
+            tokenizer_name=wordpiecer.trf_name,
+            model_name=layer.attrs["trf_name"],
+            n_vocab=n_vocab,
+            n_rows=n_rows,
+        )
+        raise ValueError(message)
+
+
 def run_transformer(
-    layer: Model[Sequence[Wordpieces], list[Activations]],
+    layer: TransformerLayer,
     docs: Sequence[Doc],
     name: str,
     *,
@@ -42,6 +74,7 @@ def run_transformer(
     RETURNS (tuple): The predictions, and a callback that takes the gradient of each Doc's outputs.
     RAISES (ValueError): TB010, TB011, TB015.
     """
+    check_loaded(layer, name)
     wordpieces = []
     for doc in docs:
         pieces = get_wordpieces(doc)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import srsly
 from spacy.language import Language
@@ -12,26 +12,31 @@ from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
-from thinc.api import Model, Optimizer, set_dropout_rate
+from thinc.api import Optimizer, set_dropout_rate
 
 from .. import errors
 from ..settings import TransformerSettings, defaults_of
-from ..types import Activations, Wordpieces
 from ..wrappers.engine import Engine
 from ..wrappers.files import FORMAT, check_format, read_json
 from ..wrappers.models.generations import check_origin, describe_origin
-from ..wrappers.models.layer import get_shim, get_traits, sync_dims
+from ..wrappers.models.layer import get_shim, sync_dims
 from .doc.attributes import install_extensions
 from .heads.listener import Listener
 from .heads.pending import EarlyStep, PendingBatch, PendingSlot
 from .heads.upstream import Upstream
-from .predictions import Predictions, read_predictions, run_transformer, store_predictions
+from .predictions import (
+    Predictions,
+    TransformerLayer,
+    check_loaded,
+    check_vocabulary,
+    read_predictions,
+    run_transformer,
+    store_predictions,
+)
 from .standalone import replace_listener, replace_listener_cfg
 from .storage import replacing
 from .streams import MAX_TOKENS, annotate_stream
 from .wordpiecer import TrfWordpiecer
-
-TransformerLayer: TypeAlias = Model[Sequence[Wordpieces], list[Activations]]
 
 SETTINGS = "tok2vec.json"
 
@@ -112,6 +117,7 @@ class TrfTok2Vec(Upstream, TrainablePipe):
         RETURNS (Engine): The engine.
         RAISES (ValueError): TB010 if the weights are not loaded.
         """
+        check_loaded(self._layer, self.name)
         return get_shim(self._layer).engine
 
     def settle(self) -> None:
@@ -270,7 +276,7 @@ class TrfTok2Vec(Upstream, TrainablePipe):
         self.sync_listeners()
         for _, component in nlp.pipeline if nlp is not None else []:
             if isinstance(component, TrfWordpiecer) and component.loaded:
-                self._check_vocabulary(len(component.tokenizer.tokenizer), component.trf_name)
+                check_vocabulary(self._layer, component)
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Save config.json, model.safetensors and the settings that belong to them.
@@ -279,8 +285,7 @@ class TrfTok2Vec(Upstream, TrainablePipe):
         exclude (iterable of str): Not used; the component has no vocab.
         RAISES (ValueError): TB010.
         """
-        if not get_shim(self.model).loaded:
-            raise ValueError(errors.TB010.format(name=self.name, what="weights"))
+        check_loaded(self.model, self.name)
         with replacing(Path(path)) as folder:
             origin = describe_origin(get_shim(self.model)._model)
             srsly.write_json(folder / SETTINGS, {"format": FORMAT, **origin})
@@ -326,14 +331,3 @@ class TrfTok2Vec(Upstream, TrainablePipe):
             sync_dims(self._layer)
             self.sync_listeners()
         return self
-
-    def _check_vocabulary(self, n_vocab: int, tokenizer_name: str) -> None:
-        n_rows = get_traits(self.model).n_rows
-        if n_vocab > n_rows:
-            message = errors.TB007.format(
-                tokenizer_name=tokenizer_name,
-                model_name=self.model.attrs["trf_name"],
-                n_vocab=n_vocab,
-                n_rows=n_rows,
-            )
-            raise ValueError(message)
