@@ -22,7 +22,7 @@ from trf_bridge.wrappers.tokenizers.slow.placing import place_pieces
 
 def place(text, surfaces, cut=None):
     pieces = ["[UNK]" if surface is None else str(surface) for surface in surfaces]
-    placement = place_pieces(text, pieces, surfaces, cut=cut)
+    placement = place_pieces(text, pieces, surfaces, tokenize=cut)
     return [tuple(span) for span in placement.offsets.tolist()], placement.exact.tolist()
 
 
@@ -156,7 +156,7 @@ def test_unknown_words_have_their_own_spans(words, space):
     text = space.join(words)
     pieces = cut_words(text)
     surfaces = [None if piece == "[UNK]" else piece for piece in pieces]
-    placement = place_pieces(text, pieces, surfaces, cut=cut_words)
+    placement = place_pieces(text, pieces, surfaces, tokenize=cut_words)
     expected = [list(found.span()) for found in WORD.finditer(text)]
     assert placement.offsets.tolist() == expected
     assert placement.exact.all()
@@ -166,7 +166,7 @@ def test_chunks_that_do_not_come_back_as_they_were_show_no_border():
     def cut(text):
         return ["[UNK]"] if "ξ" in text else ["0"]
 
-    placement = place_pieces("0 ξ", ["[UNK]"], [None], cut=cut)
+    placement = place_pieces("0 ξ", ["[UNK]"], [None], tokenize=cut)
     assert placement.offsets.tolist() == [[0, 3]]
 
 
@@ -182,7 +182,7 @@ def test_literal_name_of_the_unknown_piece():
     text = "👩👩[UNK] x[UNK]x"
     pieces = ["[UNK]"] * 5
     assert cut(text) == pieces
-    placement = place_pieces(text, pieces, [None] * 5, cut=cut)
+    placement = place_pieces(text, pieces, [None] * 5, tokenize=cut)
     assert placement.offsets.tolist() == [[0, 2], [2, 7], [8, 9], [9, 14], [14, 15]]
     assert placement.exact.all()
 

@@ -1,1 +1,1 @@
-"""Character offsets for tokenizers that give none."""
+"""Character offsets for tokenizers that return none."""

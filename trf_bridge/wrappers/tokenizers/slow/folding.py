@@ -1,7 +1,7 @@
-"""Texts and wordpieces folded to one form, each character with the place that it came from.
+"""Folds texts and wordpieces to one form, and keeps the origin of each character.
 
-Tokenizers lower-case, strip accents, compose and decompose. Folded as far as Unicode goes, the text
-and its wordpieces show the same characters whatever a tokenizer did to them.
+Tokenizers lower-case, strip accents, compose and decompose. After full Unicode folding, the text
+and its wordpieces consist of the same characters, whatever the tokenizer did to them.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ import numpy
 
 from ....types import Array
 
-# What a wordpiece shows of the text: characters, bytes of UTF-8, or nothing at all.
+# The characters of the text that a wordpiece represents, or their bytes of UTF-8; None for the
+# unknown piece.
 Surface: TypeAlias = str | bytes | None
 
 SPACE = ord(" ")
-UNKNOWN = 0x110000  # the code of a wordpiece that shows nothing; no character has it
+UNKNOWN = 0x110000  # the code of the unknown piece; larger than that of any character
 
 
 class Stream(NamedTuple):
-    """Folded characters, and what each of them belongs to.
+    """Folded characters and their origins.
 
-    codes (uint32, (n,)): Code points, every kind of white space as a space.
-    first, last (int64, (n,)): The first and the last owner: places of characters in the text, or
-        of wordpieces in their list. Bytes can share a character between several wordpieces.
-    hard (bool, (n,)): Whether no tokenizer drops the character in passing, as many drop white
-        space, accents, control characters and joiners.
+    codes (uint32, (n,)): Code points, with every kind of white space as a space.
+    first, last (int64, (n,)): The first and the last origin of each: indices of characters in the
+        text, or of wordpieces. The bytes of one character can belong to several wordpieces.
+    hard (bool, (n,)): Whether tokenizers keep the character. Many drop white space, accents,
+        control characters and joiners, which are soft.
     """
 
     codes: Array
@@ -39,14 +40,17 @@ class Stream(NamedTuple):
 
     @property
     def space(self) -> Array:
-        """RETURNS (bool, (n,)): Which characters are white space."""
+        """Return whether each character is white space.
+
+        RETURNS (bool, (n,)): The mask.
+        """
         return self.codes == SPACE
 
     def take(self, kept: Array) -> Stream:
-        """Leave the other characters out.
+        """Select characters.
 
-        kept (int or bool): Which characters to keep.
-        RETURNS (Stream): Those.
+        kept (int or bool): Indices or a mask of the characters to keep.
+        RETURNS (Stream): The selected characters.
         """
         return Stream(*(column[kept] for column in self))
 
@@ -55,19 +59,20 @@ def fold_text(text: str) -> Stream:
     """Fold a text.
 
     text (str): The text.
-    RETURNS (Stream): Its characters; owners are places in the text.
+    RETURNS (Stream): Its characters; origins are indices in the text.
     """
-    owners = numpy.arange(len(text), dtype="int64")
-    return _make_stream(text, owners, owners)
+    origins = numpy.arange(len(text), dtype="int64")
+    return _make_stream(text, origins, origins)
 
 
 def fold_surfaces(surfaces: Sequence[Surface]) -> Stream:
     """Fold the wordpieces of a text.
 
-    White space is kept only of wordpieces that show nothing else.
+    White space is dropped, except in wordpieces that consist of it.
 
-    surfaces (sequence of str, bytes or None, (n_wp,)): What each wordpiece shows.
-    RETURNS (Stream): Their characters, one `UNKNOWN` for None; owners are places in the sequence.
+    surfaces (sequence of str, bytes or None, (n_wp,)): The surface of each wordpiece.
+    RETURNS (Stream): Their characters, with one `UNKNOWN` for None; origins are indices of
+        wordpieces.
     """
     parts: list[str] = []
     first: list[int] = []
@@ -85,10 +90,10 @@ def fold_surfaces(surfaces: Sequence[Surface]) -> Stream:
             last.extend(i + stop for stop in stops)
             i = end
             continue
-        shown = "\0" if surface is None else surface  # any one character will do
-        parts.append(shown)
-        first.extend([i] * len(shown))
-        last.extend([i] * len(shown))
+        characters = "\0" if surface is None else surface  # any one character is replaced below
+        parts.append(characters)
+        first.extend([i] * len(characters))
+        last.extend([i] * len(characters))
         i += 1
     stream = _make_stream(
         "".join(parts), numpy.asarray(first, dtype="int64"), numpy.asarray(last, dtype="int64")
@@ -97,26 +102,32 @@ def fold_surfaces(surfaces: Sequence[Surface]) -> Stream:
     stream = stream._replace(
         codes=numpy.where(unknown, UNKNOWN, stream.codes), hard=stream.hard | unknown
     )
-    shows = numpy.zeros(len(surfaces), dtype="bool")
-    shows[stream.first[~stream.space]] = True
-    return stream.take(~stream.space | ~shows[stream.first])
+    has_letters = numpy.zeros(len(surfaces), dtype="bool")
+    has_letters[stream.first[~stream.space]] = True
+    return stream.take(~stream.space | ~has_letters[stream.first])
 
 
 def _decode(surfaces: Sequence[Surface]) -> tuple[str, list[int], list[int]]:
-    """The characters of bytes, and the first and the last surface that each has a byte of."""
+    """Decode the bytes of neighbouring wordpieces.
+
+    surfaces (sequence of bytes): The bytes of each wordpiece.
+    RETURNS (str, list of int, list of int): The characters, and the first and the last wordpiece
+        with a byte of each character.
+    """
     joined = b"".join(surface for surface in surfaces if isinstance(surface, bytes))
-    owners = [i for i, surface in enumerate(surfaces) for _ in surface or b""]
+    origins = [i for i, surface in enumerate(surfaces) for _ in surface or b""]
     characters = joined.decode("utf8", "surrogateescape")
     starts, stops = [], []
     at = 0
     for character in characters:
-        starts.append(owners[at])
+        starts.append(origins[at])
         at += len(character.encode("utf8", "surrogateescape"))
-        stops.append(owners[at - 1])
+        stops.append(origins[at - 1])
     return characters, starts, stops
 
 
 def _make_stream(characters: str, first: Array, last: Array) -> Stream:
+    """Fold characters, given the first and the last origin of each."""
     if characters.isascii():
         folded = characters.lower()
     else:
@@ -136,18 +147,21 @@ def _make_stream(characters: str, first: Array, last: Array) -> Stream:
     )
 
 
-def _is_in(codes: Array, wanted: Sequence[int]) -> Array:
-    return numpy.isin(codes, numpy.asarray(wanted, dtype="uint32"))
+def _is_in(codes: Array, members: Sequence[int]) -> Array:
+    """Return whether each code is one of the given codes."""
+    return numpy.isin(codes, numpy.asarray(members, dtype="uint32"))
 
 
 @lru_cache(maxsize=65536)
 def _fold_character(character: str) -> str:
+    """Decompose a character and fold its case."""
     folded = unicodedata.normalize("NFKD", character).casefold()
     return unicodedata.normalize("NFKD", folded)
 
 
 @lru_cache(maxsize=65536)
 def _kind(character: str) -> str:
+    """Classify a folded character as "space", "soft" or "hard"; see `Stream`."""
     if character.isspace():
         return "space"
     soft = is_control(character) or unicodedata.category(character)[0] == "M"
@@ -155,7 +169,7 @@ def _kind(character: str) -> str:
 
 
 def is_control(character: str) -> bool:
-    """Tell characters that many tokenizers delete, wherever they stand.
+    """Return whether many tokenizers delete a character, wherever it occurs.
 
     character (str): One character.
     RETURNS (bool): Whether it is a control or format character, unassigned, or U+FFFD.

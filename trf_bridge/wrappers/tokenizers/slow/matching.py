@@ -1,4 +1,4 @@
-"""Which characters of one sequence stand for which of another, in time linear in their length."""
+"""Finds the parts that two sequences have in common, in time linear in their length."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from rapidfuzz.distance import Levenshtein
 
-WINDOW = 2048  # what is compared at once: the time is quadratic in it, and linear beyond
+WINDOW = 2048  # items that are compared at once; the time is quadratic in it
 
 
 class Block(NamedTuple):
-    """A run that is the same in both: first[start : start + size], second[other : other + size]."""
+    """A run of equal items: first[start : start + size] and second[other : other + size]."""
 
     start: int
     other: int
@@ -19,13 +19,13 @@ class Block(NamedTuple):
 
 
 def find_blocks(first: Sequence[Any], second: Sequence[Any]) -> list[Block]:
-    """Find runs that are the same in both sequences, in order.
+    """Find runs that both sequences contain, in order.
 
-    The fewest edits lead from one to the other, within windows that move along both. What differs
-    by more than a quarter of a window at one place puts the windows out of step.
+    The runs are those of the fewest edits between the sequences, within windows that move along
+    both. A difference of more than a quarter of a window at one place can misalign the windows.
 
-    first, second (sequence): Strings, or lists of anything that can be hashed.
-    RETURNS (list of Block): Runs that rise in both.
+    first, second (sequence): Strings, or lists of hashable items.
+    RETURNS (list of Block): Runs that are ascending in both sequences.
     """
     start = _shared_prefix(first, second)
     end = _shared_prefix(first[start:][::-1], second[start:][::-1])
@@ -37,7 +37,7 @@ def find_blocks(first: Sequence[Any], second: Sequence[Any]) -> list[Block]:
 
 
 def _shared_prefix(first: Sequence[Any], second: Sequence[Any]) -> int:
-    """How many items are the same at the start of both, by halves."""
+    """Return the number of equal items at the start of both sequences, by bisection."""
     low, high = 0, min(len(first), len(second))
     while low < high:
         middle = (low + high + 1) // 2
@@ -51,22 +51,23 @@ def _shared_prefix(first: Sequence[Any], second: Sequence[Any]) -> int:
 def _slide(
     first: Sequence[Any], second: Sequence[Any], start: int, first_end: int, second_end: int
 ) -> Iterator[Block]:
+    """Yield the blocks of windows that move along both sequences."""
     i = j = start
     while i < first_end and j < second_end:
-        one = first[i : min(i + WINDOW, first_end)]
-        two = second[j : min(j + WINDOW, second_end)]
-        is_last = i + len(one) == first_end and j + len(two) == second_end
-        found = [
+        part = first[i : min(i + WINDOW, first_end)]
+        other = second[j : min(j + WINDOW, second_end)]
+        is_last = i + len(part) == first_end and j + len(other) == second_end
+        blocks = [
             Block(op.src_start, op.dest_start, op.src_end - op.src_start)
-            for op in Levenshtein.opcodes(one, two)
+            for op in Levenshtein.opcodes(part, other)
             if op.tag == "equal"
         ]
         if not is_last:
-            # Near the end of a window it does not see enough to be right.
-            found = [block for block in found if block.start + block.other < WINDOW]
-        done_first = min(len(one), WINDOW // 2)
+            # Near the end of a window there is too little context for a reliable match.
+            blocks = [block for block in blocks if block.start + block.other < WINDOW]
+        done_first = min(len(part), WINDOW // 2)
         done_second = (second_end - j) * done_first // (first_end - i)
-        for block in found:
+        for block in blocks:
             size = block.size
             if not is_last:
                 size = min(size, max(1, (WINDOW - block.start - block.other) // 2))
@@ -78,15 +79,15 @@ def _slide(
 def find_between(
     text: str, pattern: str, gap: str, *, starts: Sequence[bool] | None = None, least: int = 1
 ) -> list[Block] | None:
-    """Find the runs of a pattern between its gaps, each as early as it can be.
+    """Find the runs of a pattern with gaps in a text, each as early as possible.
 
     text (str): The text.
-    pattern (str): Runs with gaps between them.
-    gap (str): The character that stands for a gap.
-    starts (sequence of bool, (n_chars,)): Where in the text a run or a gap may begin; None for
-        everywhere.
-    least (int): How many characters a gap stands for at least.
-    RETURNS (list of Block): The runs, in order; None where they are not all there.
+    pattern (str): Runs of characters with gaps between them.
+    gap (str): The character that represents a gap.
+    starts (sequence of bool, (n_chars,)): Whether a run or a gap may start at each character of the
+        text; None if it may start anywhere.
+    least (int): The minimum number of characters of a gap.
+    RETURNS (list of Block): The runs, in order; None if the text does not match the pattern.
     """
     runs = pattern.split(gap)
     if len(runs) == 1 or not text.startswith(runs[0]):
@@ -99,11 +100,11 @@ def find_between(
             return None
         is_last = i == len(runs) - 1
         if run:
-            found = _find_run(text, run, at + least, starts, is_last)
-            if found < 0:
+            start = _find_run(text, run, at + least, starts, is_last)
+            if start < 0:
                 return None
-            at, other = found + len(run), other + 1 + len(run)
-            blocks.append(Block(found, other - len(run), len(run)))
+            at, other = start + len(run), other + 1 + len(run)
+            blocks.append(Block(start, other - len(run), len(run)))
         else:
             other += 1
             at = at if is_last else _next_start(starts, at + least)
@@ -111,19 +112,21 @@ def find_between(
 
 
 def _find_run(text: str, run: str, at: int, starts: Sequence[bool], is_last: bool) -> int:
+    """Return the start of a run at or after a character; -1 if there is none."""
     if is_last:
-        found = len(text) - len(run)
-        return found if found >= at and starts[found] and text.endswith(run) else -1
-    found = at - 1
+        start = len(text) - len(run)
+        return start if start >= at and starts[start] and text.endswith(run) else -1
+    start = at - 1
     for _ in range(WINDOW):
-        found = text.find(run, found + 1)
-        end = found + len(run)
-        if found < 0 or (starts[found] and (end == len(text) or starts[end])):
-            return found
+        start = text.find(run, start + 1)
+        end = start + len(run)
+        if start < 0 or (starts[start] and (end == len(text) or starts[end])):
+            return start
     return -1
 
 
 def _next_start(starts: Sequence[bool], at: int) -> int:
+    """Return the first possible start at or after a character."""
     while at < len(starts) and not starts[at]:
         at += 1
     return at

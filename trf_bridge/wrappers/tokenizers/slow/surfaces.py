@@ -1,4 +1,4 @@
-"""What the wordpieces of a tokenizer show of a text, learnt from the tokenizer itself."""
+"""Surfaces of wordpieces: the characters that they represent, learned from the tokenizer."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from .placing import Surface
+    from .folding import Surface
 
-# How sentencepiece writes the bytes of characters that its vocabulary lacks.
+# Byte pieces of sentencepiece, for characters that its vocabulary lacks.
 BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 ANCHORS = ("a", "e", "i", "0", "1", ".", "的", "の", "\u0430", "\u0627", "a b")
-MANY = 65536  # surfaces to remember; there is no end to those of unknown characters
-SAMPLE = 2000  # wordpieces of the vocabulary that show which marks there are
+MAX_CACHED = 65536  # surfaces; the number of wordpieces of unknown characters has no limit
+SAMPLE = 2000  # wordpieces of the vocabulary from which marks are learned
 
 
 class SurfaceReader:
-    """Reads the surfaces of wordpieces: without `##`, `▁`, `</w>`, `@@` or whatever marks are used.
+    """Computes the surfaces of wordpieces, without marks such as `##`, `▁`, `</w>` or `@@`.
 
-    A wordpiece is turned back into text between two others, by the tokenizer's own method, which
-    knows its marks; byte-level alphabets are learnt from the wordpieces of characters.
+    The tokenizer's own method converts a wordpiece between two others to text, which removes its
+    marks. Byte-level alphabets are learned from the wordpieces of characters.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Learn how the tokenizer writes.
+        """Learn the marks and the alphabet of a tokenizer.
 
         tokenizer (PreTrainedTokenizerBase): A tokenizer.
         """
@@ -36,28 +36,29 @@ class SurfaceReader:
         self._whole = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
         self._vocabulary = tokenizer.get_vocab()
         self._to_string = tokenizer.convert_tokens_to_string
-        self._known: dict[str, Surface] = {}
+        self._cache: dict[str, Surface] = {}
         self._bytes = learn_bytes(tokenizer.tokenize)
         self._anchor = self._find_anchor(tokenizer.tokenize)
         self._prefixes, self._suffixes = self._learn_marks()
 
     def read(self, pieces: Sequence[str]) -> list[Surface]:
-        """Read the surfaces of wordpieces.
+        """Compute the surfaces of wordpieces.
 
-        pieces (sequence of str, (n_wp,)): Wordpieces, as the tokenizer writes them.
-        RETURNS (list of str, bytes or None, (n_wp,)): The characters or the bytes of UTF-8 that
-            each stands for; None for the unknown piece.
+        pieces (sequence of str, (n_wp,)): The strings of the wordpieces in the vocabulary.
+        RETURNS (list of str, bytes or None, (n_wp,)): The characters, or the bytes of UTF-8, that
+            each wordpiece represents; None for the unknown piece.
         """
         surfaces = []
         for piece in pieces:
-            if piece not in self._known:
-                if len(self._known) >= MANY:
-                    self._known.clear()
-                self._known[piece] = self._read(piece)
-            surfaces.append(self._known[piece])
+            if piece not in self._cache:
+                if len(self._cache) >= MAX_CACHED:
+                    self._cache.clear()
+                self._cache[piece] = self._read(piece)
+            surfaces.append(self._cache[piece])
         return surfaces
 
     def _read(self, piece: str) -> Surface:
+        """Compute the surface of one wordpiece."""
         if piece == self._unknown:
             return None
         if piece in self._whole:
@@ -70,9 +71,10 @@ class SurfaceReader:
         return self._strip(piece)
 
     def _strip(self, piece: str) -> str:
-        shown = self._turn_back(piece) if piece in self._vocabulary else None
-        if shown is not None:
-            return shown
+        """Remove the marks of a wordpiece."""
+        surface = self._convert_back(piece) if piece in self._vocabulary else None
+        if surface is not None:
+            return surface
         for prefix in self._prefixes:
             if piece.startswith(prefix):
                 piece = piece[len(prefix) :]
@@ -83,51 +85,51 @@ class SurfaceReader:
                 break
         return piece
 
-    def _turn_back(self, piece: str) -> str | None:
-        """The text of a wordpiece that stands between two others."""
+    def _convert_back(self, piece: str) -> str | None:
+        """Return the text of a wordpiece between two anchors; None if it cannot be separated."""
         if not self._anchor:
             return None
         edge = self._to_string(self._anchor)
-        shown = self._to_string([*self._anchor, piece, *self._anchor])
-        if len(shown) < 2 * len(edge) or not (shown.startswith(edge) and shown.endswith(edge)):
+        text = self._to_string([*self._anchor, piece, *self._anchor])
+        if len(text) < 2 * len(edge) or not (text.startswith(edge) and text.endswith(edge)):
             return None
-        inside: str = shown[len(edge) : len(shown) - len(edge)]
+        inside: str = text[len(edge) : len(text) - len(edge)]
         if inside.strip():
             return inside.strip()
         without = self._to_string([*self._anchor, *self._anchor])
-        return " " * max(0, len(shown) - len(without))
+        return " " * max(0, len(text) - len(without))
 
     def _find_anchor(self, tokenize: Callable[[str], list[str]]) -> list[str]:
-        """Wordpieces that surely stand for themselves."""
+        """Find a text that its wordpieces reproduce exactly, and return these."""
         for text in ANCHORS:
             pieces = tokenize(text)
             if pieces and not self._whole.intersection(pieces):
                 try:
                     if self._to_string(pieces).strip() == text:
                         return pieces
-                except (KeyError, ValueError):  # it knows no such wordpiece
+                except (KeyError, ValueError):  # not in the vocabulary
                     continue
         return []
 
     def _learn_marks(self) -> tuple[list[str], list[str]]:
-        """What the vocabulary writes before and after the surface of a wordpiece."""
+        """Return the prefixes and suffixes that the vocabulary adds to surfaces."""
         prefixes: set[str] = set()
         suffixes: set[str] = set()
         words = [piece for piece in self._vocabulary if piece not in self._whole]
         for piece in [] if self._bytes else words[:: max(1, len(words) // SAMPLE)]:
-            shown = self._turn_back(piece)
-            if shown and shown != piece and piece.count(shown) == 1:
-                prefix, _, suffix = piece.partition(shown)
+            surface = self._convert_back(piece)
+            if surface and surface != piece and piece.count(surface) == 1:
+                prefix, _, suffix = piece.partition(surface)
                 prefixes.add(prefix)
                 suffixes.add(suffix)
         return _by_falling_length(prefixes), _by_falling_length(suffixes)
 
 
 def learn_bytes(tokenize: Callable[[str], Sequence[str]]) -> dict[str, int]:
-    """Find out which byte each character of a byte-level vocabulary stands for.
+    """Learn the byte that each character of a byte-level vocabulary represents.
 
-    tokenize (callable): From a text to its wordpieces.
-    RETURNS (dict): Byte of each character; empty for a tokenizer of another kind.
+    tokenize (callable): Splits a text into wordpieces.
+    RETURNS (dict): The byte of each character; empty for a tokenizer of another kind.
     """
     start = "".join(tokenize("a"))
     for character in "é界👍":
@@ -135,24 +137,31 @@ def learn_bytes(tokenize: Callable[[str], Sequence[str]]) -> dict[str, int]:
             return {}
     alphabet: dict[str, int] = {}
     for character in _every_byte():
-        for written, byte in _bytes_of(tokenize, start, character):
-            alphabet.setdefault(written, byte)
+        for symbol, byte in _bytes_of(tokenize, start, character):
+            alphabet.setdefault(symbol, byte)
     return alphabet
 
 
 def _bytes_of(
     tokenize: Callable[[str], Sequence[str]], start: str, character: str
 ) -> list[tuple[str, int]]:
+    """Return the symbol of each byte of a character; empty if symbols and bytes do not correspond.
+
+    tokenize (callable): Splits a text into wordpieces.
+    start (str): The wordpieces of "a".
+    character (str): The character.
+    RETURNS (list of tuple of str and int): Symbols of the vocabulary and bytes.
+    """
     joined = "".join(tokenize(f"a{character}a"))
-    written = joined[len(start) : len(joined) - len(start)]
+    symbols = joined[len(start) : len(joined) - len(start)]
     data = character.encode("utf8")
-    if joined != start + written + start or len(written) != len(data):
+    if joined != start + symbols + start or len(symbols) != len(data):
         return []
-    return list(zip(written, data, strict=True))
+    return list(zip(symbols, data, strict=True))
 
 
 def _every_byte() -> Iterable[str]:
-    """Characters whose UTF-8 has every byte that there can be."""
+    """Yield characters that together contain every byte of UTF-8."""
     yield from (chr(code) for code in range(128))
     yield from (chr(code) for code in range(0x4E00, 0x4E40))
     for first in (*range(0xC2, 0xE0), *range(0xE0, 0xF0), *range(0xF0, 0xF5)):
@@ -165,10 +174,11 @@ def _every_byte() -> Iterable[str]:
 
 
 def _is_stable(character: str) -> bool:
-    """Whether a tokenizer that normalizes would leave it as it is."""
+    """Return whether normalization does not change a character."""
     assigned = unicodedata.category(character)[0] in "LNSP"
     return assigned and character == unicodedata.normalize("NFKC", character).lower()
 
 
 def _by_falling_length(marks: set[str]) -> list[str]:
+    """Sort marks, the longest first."""
     return sorted(marks - {""}, key=lambda mark: (-len(mark), mark))
