@@ -36,8 +36,8 @@ def _tokenize_texts(tokenizer: WordpieceTokenizer, docs: Sequence[DocInputs]) ->
     encoded = tokenizer.encode(texts)
     starts = numpy.concatenate([doc.spans[:, 0] for doc in docs])
     pieces = _shift(encoded, starts)
-    if encoded.cut.any():
-        _warn_of_lost_tokens(tokenizer, _count_lost_of_texts(docs, encoded.cut, pieces.spans))
+    if encoded.truncated.any():
+        _warn_of_lost_tokens(tokenizer, _count_lost_of_texts(docs, encoded.truncated, pieces.spans))
     n_texts = numpy.asarray([len(doc.spans) for doc in docs], dtype="int64")
     return _split(tokenizer, pieces, _sum_groups(encoded.n_inputs, n_texts))
 

@@ -82,8 +82,8 @@ def max_length(
         tokenizer.model_max_length,
         max_positions(config, trust_remote_code=trust_remote_code),
     ]
-    known = [int(limit) for limit in limits if limit is not None and 0 < limit < NO_MAXIMUM]
-    return min(known) if known else None
+    valid = [int(limit) for limit in limits if limit is not None and 0 < limit < NO_MAXIMUM]
+    return min(valid, default=None)
 
 
 def model_skeleton(config: PretrainedConfig, trust_remote_code: bool) -> Any:
@@ -119,9 +119,9 @@ def read_rotary(config: PretrainedConfig) -> None:
     flat = dict(parameters)
     for kind, names in ROTARY_BASES.items():
         nested = flat.pop(kind, None)
-        known = [name for name in names if hasattr(config, name)]
-        if nested and known:
-            setattr(config, known[0], nested["rope_theta"])
+        fields = [name for name in names if hasattr(config, name)]
+        if nested and fields:
+            setattr(config, fields[0], nested["rope_theta"])
     for name in ("rope_theta", "partial_rotary_factor"):
         if name in flat:
             setattr(config, name, flat.pop(name))

@@ -55,7 +55,7 @@ def test_wordpieces_are_those_of_the_tokenizer(plain, family, max_length, given_
         assert pieces.type_ids is None
     whole = [plain(text)["input_ids"] for text in given_texts]
     cut = [len(ids) > (max_length or 10**9) for ids in whole]
-    assert encoded.cut.tolist() == cut
+    assert encoded.truncated.tolist() == cut
     assert pieces.runs is None
     assert pieces.ids.dtype == pieces.offsets.dtype == pieces.lengths.dtype == numpy.int32
     assert pieces.boundary.dtype == numpy.bool_
@@ -73,7 +73,7 @@ def test_strings_are_those_of_the_vocabulary(plain, family, given_texts):
 def test_span_ends_where_a_text_was_cut(checkpoint):
     plain = oracles.load_plain_tokenizer(checkpoint("bert"))
     encoded = make_tokenizer(plain, max_length=4).encode(["a b c d", "a b", ""])
-    assert encoded.cut.tolist() == [True, False, False]
+    assert encoded.truncated.tolist() == [True, False, False]
     assert encoded.wordpieces.spans.tolist() == [[0, 3], [0, 3], [0, 0]]
 
 
@@ -202,7 +202,7 @@ def test_from_pretrained_passes_revision_and_trust_on(checkpoint, monkeypatch):
 
 
 def assert_same(one, two):
-    for name in ("n_inputs", "n_pieces", "cut"):
+    for name in ("n_inputs", "n_pieces", "truncated"):
         numpy.testing.assert_array_equal(getattr(one, name), getattr(two, name))
     for field in fields(Wordpieces):
         got, expected = (getattr(encoded.wordpieces, field.name) for encoded in (one, two))

@@ -119,7 +119,7 @@ def test_short_texts_beside_long_ones_are_one_window(checkpoint):
     encoded = encode(plain, given_texts, 12, 3)
     assert encoded.n_inputs[[0, 2, 3]].tolist() == [1, 1, 1]
     assert encoded.n_inputs[1] == encoded.n_inputs[4] > 1
-    assert not encoded.cut.any()
+    assert not encoded.truncated.any()
     alone = [encode(plain, [text], 12, 3) for text in given_texts]
     for field in ("ids", "offsets", "boundary", "lengths", "spans"):
         joined = numpy.concatenate([getattr(one.wordpieces, field) for one in alone])

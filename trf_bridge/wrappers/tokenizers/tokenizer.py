@@ -39,13 +39,13 @@ class Encoded:
         of their text, rows in `runs` from its first wordpiece, class rows from the first of all.
     n_inputs (int32, (n_texts,)): Inputs of each text: 1, or the number of its windows.
     n_pieces (int32, (n_texts,)): Wordpieces of each text.
-    cut (bool, (n_texts,)): Whether wordpieces were dropped past the maximum length.
+    truncated (bool, (n_texts,)): Whether wordpieces were dropped past the maximum length.
     """
 
     wordpieces: Wordpieces
     n_inputs: Array
     n_pieces: Array
-    cut: Array
+    truncated: Array
 
 
 class WordpieceTokenizer:
@@ -183,7 +183,7 @@ class WordpieceTokenizer:
             wordpieces,
             n_inputs=numpy.ones_like(n_pieces),
             n_pieces=n_pieces,
-            cut=numpy.zeros(len(texts), dtype="bool"),
+            truncated=numpy.zeros(len(texts), dtype="bool"),
         )
 
     def encode_pairs(self, pairs: Sequence[Pair]) -> tuple[list[Wordpieces], Array]:
@@ -278,7 +278,7 @@ class WordpieceTokenizer:
             replace(wordpieces, class_rows=self._class_rows(wordpieces)),
             n_inputs=n_inputs,
             n_pieces=numpy.asarray([len(plan.rows) for plan in plans], dtype="int32"),
-            cut=numpy.asarray([plan.truncated for plan in plans], dtype="bool"),
+            truncated=numpy.asarray([plan.truncated for plan in plans], dtype="bool"),
         )
 
 

@@ -175,7 +175,7 @@ def _divide_room(limit: int, n_boundary: int, sizes: Sequence[int]) -> list[int]
             least=n_boundary + 2,
             got=limit,
             got_type="int",
-            advice=f"A pair has {n_boundary} boundary pieces and at least one wordpiece of each text.",
+            advice=f"A pair has {n_boundary} boundary pieces and a wordpiece of each text.",
         )
         raise ValueError(message)
     shorter = min(*sizes, room // 2)

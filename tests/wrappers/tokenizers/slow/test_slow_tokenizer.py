@@ -140,7 +140,7 @@ def test_long_texts_are_cut_as_those_of_rust(
     options = {"overflow": overflow, "max_length": max_length, "stride": stride, "type_ids": True}
     given_texts = [LONG * 3, "", "the", "the boats and the gulls", "Anna [SEP] " * 9, LONG]
     found, expected = (wrap(one, **options).encode(given_texts) for one in (plain, fast_twin))
-    assert found.cut.tolist() == expected.cut.tolist()
+    assert found.truncated.tolist() == expected.truncated.tolist()
     assert found.n_inputs.tolist() == expected.n_inputs.tolist()
     assert found.n_pieces.tolist() == expected.n_pieces.tolist()
     for name in ("ids", "type_ids", "boundary", "lengths", "spans", "class_rows", "offsets"):
