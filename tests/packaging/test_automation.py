@@ -118,5 +118,5 @@ def test_other_constraints_replace_lines_by_name(name: str) -> None:
     }
     for line in lines:
         if not line.startswith("#") and canonicalize_name(line) in tested:
-            assert line in usual  # spelled alike: make compares the names as they are
+            assert line in usual  # the same spelling: make compares the names without normalization
     assert all(Version(pins[name]) <= Version(tested[name]) for name in pins if name in tested)

@@ -34,7 +34,7 @@ def load_pair(name):
 def test_naughty_strings(name):
     found, n_same = find_differences(load_pair(name), naughty_strings())
     assert n_same > 480
-    # A lone space that stands for an invisible character, or an unknown word of invisible ones.
+    # A single space in place of an invisible character, or an unknown word of invisible ones.
     assert set(found) <= {"▁", "[UNK]", "<unk>"}
     assert len(found) < 30
 

@@ -34,7 +34,7 @@ def pair(name: str, tmp_path_factory: pytest.TempPathFactory) -> SlowPair:
 def test_odd_strings(pair: SlowPair) -> None:
     found, n_same = find_differences(pair, small_strings())
     assert n_same > 200
-    # A lone space that stands for an invisible character, or an unknown word of invisible ones.
+    # A single space in place of an invisible character, or an unknown word of invisible ones.
     assert set(found) <= {"▁", "[UNK]", "<unk>"}
     assert len(found) < 10
 
