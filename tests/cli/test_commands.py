@@ -1,8 +1,7 @@
-"""The group of commands: what it costs spaCy, its help, its errors; and `init`."""
+"""The group of commands: its imports, help and errors, and the modules that commands share."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import subprocess
@@ -12,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy
 import pytest
 import spacy
 import typer
@@ -28,22 +26,13 @@ from trf_bridge.cli.console import (
     with_errors,
 )
 from trf_bridge.cli.pipelines import find_pipeline, load_pipeline
-from trf_bridge.cli.setting_options import setting_options
 from trf_bridge.cli.writing import check_output, creating_folder, replacing_file
-from trf_bridge.settings import (
-    CheckpointSettings,
-    TransformerSettings,
-    WordpiecerSettings,
-    defaults_of,
-    descriptions_of,
-    setting,
-)
 
 TEXT = "Anna saw Berlin. It rained."
 
 
 def python(code: str, folder: Path, *arguments: str) -> Any:
-    """What a fresh process prints on its last line, as JSON."""
+    """Run code in a new process, and parse the last line of its output as JSON."""
     command = [sys.executable, "-c", code, *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
@@ -66,7 +55,7 @@ print(json.dumps([printed.getvalue(), ours]))
     ]
 
 
-def test_the_group_imports_nothing_that_spacy_has_not(tmp_path: Path) -> None:
+def test_the_group_imports_nothing_that_spacy_does_not_import(tmp_path: Path) -> None:
     code = """
 import json, sys
 import spacy.cli
@@ -92,7 +81,7 @@ def test_help_of_a_command_has_an_example(name: str) -> None:
     assert "--verbose" in printed
 
 
-def test_unknown_command_is_refused_with_what_may_have_been_meant() -> None:
+def test_error_for_an_unknown_command_suggests_a_similar_one() -> None:
     result = run("trf", "inspekt")
     assert result.exit_code == 2
     assert "inspect" in result.stderr
@@ -119,7 +108,7 @@ def test_unexpected_error_is_one_line(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("message", ["[TB001] No checkpoint.", "[E050] Can't find model."])
-def test_error_with_a_code_is_shown_as_it_is(message: str) -> None:
+def test_error_with_a_code_is_printed_unchanged(message: str) -> None:
     result = CliRunner().invoke(failing_app(ValueError(message)), [])
     assert (result.exit_code, result.stderr) == (1, message + "\n")
 
@@ -137,7 +126,7 @@ def test_warning_is_one_line() -> None:
     assert warnings.showwarning is before
 
 
-def test_verbose_lets_the_error_through() -> None:
+def test_verbose_raises_the_error() -> None:
     error = KeyError("label")
     result = CliRunner().invoke(failing_app(error), ["--verbose"])
     assert result.exit_code == 1
@@ -153,7 +142,7 @@ def test_verbose_shows_the_traceback(tmp_path: Path) -> None:
         assert ("Traceback" in done.stderr) is expected
 
 
-def test_output_is_replaced_only_when_told_to(tmp_path: Path) -> None:
+def test_output_is_replaced_only_with_force(tmp_path: Path) -> None:
     check_output(tmp_path / "new", force=False)
     (tmp_path / "file").write_text("x")
     with pytest.raises(ValueError, match=r"TB041.*--force"):
@@ -161,19 +150,19 @@ def test_output_is_replaced_only_when_told_to(tmp_path: Path) -> None:
     check_output(tmp_path / "file", force=True)
 
 
-def test_folder_of_other_things_is_never_replaced(tmp_path: Path) -> None:
+def test_folder_that_is_not_a_pipeline_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("x")
     with pytest.raises(ValueError, match=r"TB041.*not a saved pipeline"):
         check_output(tmp_path, force=True, folder=True)
 
 
-def test_dangling_link_is_something_that_exists(tmp_path: Path) -> None:
+def test_dangling_link_counts_as_existing(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="TB041"):
         check_output(tmp_path / "link", force=False)
 
 
-def test_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_file_is_written_completely_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "page.html"
     with replacing_file(path) as staged:
         staged.write_text("one")
@@ -194,7 +183,7 @@ def test_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["page.html"]
 
 
-def test_folders_that_were_made_for_nothing_are_removed(tmp_path: Path) -> None:
+def test_created_folders_are_removed_after_an_error(tmp_path: Path) -> None:
     def fail(path: Path) -> None:
         with creating_folder(path):
             assert path.is_dir()
@@ -207,7 +196,7 @@ def test_folders_that_were_made_for_nothing_are_removed(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*")] == ["there"]
 
 
-def test_file_is_no_folder_to_write_into(tmp_path: Path) -> None:
+def test_file_in_the_place_of_a_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "file" / "out", tmp_path / "file" / "a" / "b"):
@@ -218,7 +207,7 @@ def test_file_is_no_folder_to_write_into(tmp_path: Path) -> None:
     check_output(tmp_path / "empty", force=True, folder=True)
 
 
-def test_lines_are_read_without_marks_and_ends(tmp_path: Path) -> None:
+def test_lines_are_read_without_byte_order_mark_and_line_breaks(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes("\ufeffgrün\r\n\x0bein\u2028Satz\nlast".encode())
     assert list(read_lines(path)) == ["grün", "\x0bein\u2028Satz", "last"]
@@ -227,9 +216,9 @@ def test_lines_are_read_without_marks_and_ends(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "where"),
     [
-        ("fine\ngrün\n".encode("latin1"), "line 2 has the byte 0xfc"),
-        ("grün".encode("utf-16"), "line 1 has the byte 0xff"),
-        (b"\xef\xbb\xbfgr\xfcn", "line 1 has the byte 0xfc"),
+        ("fine\ngrün\n".encode("latin1"), "got the byte 0xfc in line 2"),
+        ("grün".encode("utf-16"), "got the byte 0xff in line 1"),
+        (b"\xef\xbb\xbfgr\xfcn", "got the byte 0xfc in line 1"),
     ],
 )
 def test_text_that_is_not_utf8_is_refused(tmp_path: Path, content: bytes, where: str) -> None:
@@ -240,12 +229,12 @@ def test_text_that_is_not_utf8_is_refused(tmp_path: Path, content: bytes, where:
 
 
 @pytest.mark.parametrize("name", ["missing.txt", "."])
-def test_what_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
+def test_missing_file_and_folder_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="TB044"):
         list(read_lines(tmp_path / name))
 
 
-def test_progress_is_quiet_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_not_shown_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(progress(iter("abc"), title="Reading", unit="letters")) == ["a", "b", "c"]
     with steps(2) as step:
         step("One")
@@ -253,7 +242,7 @@ def test_progress_is_quiet_where_there_is_no_terminal(capsys: pytest.CaptureFixt
     assert capsys.readouterr() == ("", "")
 
 
-def test_progress_shows_where_there_is_one(
+def test_progress_is_shown_on_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
@@ -266,7 +255,7 @@ def test_progress_shows_where_there_is_one(
     assert "Saving (2/2)" in err
 
 
-def test_pipeline_is_found_as_spacy_finds_it(tmp_path: Path, source: Path) -> None:
+def test_pipeline_is_found_by_folder_or_package(tmp_path: Path, source: Path) -> None:
     assert find_pipeline(str(source)) == source
     for name in ("no_such_pipeline", str(tmp_path), "numpy"):
         with pytest.raises(ValueError, match="TB044"):
@@ -304,187 +293,3 @@ def test_settings_can_be_overridden_by_factory(
     overrides = {"trf_tok2vec": {"model": {"words_per_batch": 64}}}
     loaded = load_pipeline(str(tmp_path / "pipeline"), needs=["trf_tok2vec"], overrides=overrides)
     assert loaded.config["components"]["encoder"]["model"]["words_per_batch"] == 64
-
-
-@pytest.fixture(scope="module")
-def source(pipeline: Callable[..., Language], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a pipeline that is nothing but a transformer."""
-    folder = tmp_path_factory.mktemp("source") / "pipeline"
-    pipeline("bert").to_disk(folder)
-    return folder
-
-
-def test_init_makes_what_from_pretrained_makes(
-    checkpoint: Callable[[str], Path], pipeline: Callable[..., Language], tmp_path: Path
-) -> None:
-    out = tmp_path / "new" / "pipeline"
-    assert trf("init", checkpoint("bert"), out, "--lang", "de") == ""
-    nlp = spacy.load(out)
-    assert nlp.lang == "de"
-    expected = pipeline("bert", lang="de")(TEXT).tensor
-    numpy.testing.assert_array_equal(nlp(TEXT).tensor, expected)
-    assert [path.name for path in out.parent.iterdir()] == ["pipeline"]
-
-
-def test_init_passes_its_options_on(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
-    options = ["--max-length", 16, "--overflow", "window", "--sentences", "doc"]
-    options += ["--words-per-batch", 64, "--precision", "bf16"]
-    options += ["--output-attentions", "--output-hidden-states"]
-    trf("init", checkpoint("bert"), tmp_path / "out", *options)
-    config = spacy.load(tmp_path / "out").config["components"]
-    wordpiecer, model = config["trf_wordpiecer"], config["trf_tok2vec"]["model"]
-    assert [wordpiecer[f] for f in ("max_length", "overflow", "sentences")] == [16, "window", "doc"]
-    assert [model[f] for f in ("words_per_batch", "precision")] == [64, "bf16"]
-    assert model["output_attentions"] is True
-    assert model["output_hidden_states"] is True
-
-
-# A value of each setting that is not its default.
-VALUES: dict[str, Any] = {
-    "revision": "v1",
-    "trust_remote_code": True,
-    "sentences": "doc",
-    "max_length": 16,
-    "overflow": "window",
-    "stride": 4,
-    "window_rows": "mean",
-    "split_special_tokens": True,
-    "separator": "|||",
-    "words_per_batch": 64,
-    "output_hidden_states": True,
-    "output_attentions": True,
-    "precision": "bf16",
-    "products": "torch",
-    "freeze": 1,
-    "layer_lr_decay": 0.9,
-    "gradient_checkpointing": True,
-}
-
-
-def test_each_setting_is_an_option_of_init(
-    checkpoint: Callable[[str], Path], tmp_path: Path
-) -> None:
-    wordpiecer, transformer = defaults_of(WordpiecerSettings), defaults_of(TransformerSettings)
-    assert {*VALUES, "trf_name"} == {*wordpiecer, *transformer}
-    options: list[object] = []
-    for name, value in VALUES.items():
-        options += [f"--{name.replace('_', '-')}", *([] if value is True else [value])]
-    trf("init", checkpoint("bert"), tmp_path / "out", *options)
-    config = spacy.load(tmp_path / "out").config["components"]
-    for block, defaults in [
-        (config["trf_wordpiecer"], wordpiecer),
-        (config["trf_tok2vec"]["model"], transformer),
-    ]:
-        for name in set(defaults) - {"trf_name"}:
-            assert block[name] == VALUES[name], name
-            assert type(block[name]) is type(VALUES[name]), name
-            assert VALUES[name] != defaults[name], name
-
-
-def test_help_of_init_describes_each_setting() -> None:
-    printed = " ".join(trf("init", "--help").split())
-    for settings in (WordpiecerSettings, TransformerSettings):
-        defaults = defaults_of(settings)
-        for name, description in descriptions_of(settings).items():
-            if name == "trf_name":
-                continue
-            shown = f"--{name.replace('_', '-')} "
-            assert shown in printed
-            described = description
-            if not isinstance(defaults[name], bool):
-                default = "(null)" if defaults[name] is None else defaults[name]
-                described += f" [default: {default}]"
-            # The lines of the help break after hyphens too.
-            assert described.replace(" ", "") in printed.replace(" ", "")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("none", "none"), ("embeddings", "embeddings"), ("all", "all"), ("2", 2)],
-)
-def test_freeze_is_a_name_or_a_number(
-    checkpoint: Callable[[str], Path], tmp_path: Path, text: str, expected: str | int
-) -> None:
-    trf("init", checkpoint("bert"), tmp_path / "out", "--freeze", text)
-    model = spacy.load(tmp_path / "out").config["components"]["trf_tok2vec"]["model"]
-    assert model["freeze"] == expected
-
-
-def test_a_new_setting_is_an_option() -> None:
-    @dataclasses.dataclass(frozen=True, kw_only=True)
-    class NewSettings(CheckpointSettings):
-        fast: bool = setting(True, "Be fast.")
-        rate: float | None = setting(None, "The rate.")
-
-    called = {}
-
-    @setting_options(NewSettings, exclude=("trf_name", "trust_remote_code"))
-    def command(name: str, **settings: Any) -> None:
-        called.update(name=name, **settings)
-
-    app = typer.Typer(add_completion=False)
-    app.command()(with_errors(command))
-    result = CliRunner().invoke(app, ["x", "--no-fast", "--rate", "0.5"])
-    assert result.exit_code == 0, result.output
-    assert called == {"name": "x", "fast": False, "rate": 0.5, "revision": None}
-
-
-def test_init_does_not_replace_unless_told_to(
-    checkpoint: Callable[[str], Path], tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    trf("init", checkpoint("bert"), out)
-    before = (out / "config.cfg").read_bytes()
-    assert "TB041" in refused("init", checkpoint("roberta"), out)
-    assert (out / "config.cfg").read_bytes() == before
-    trf("init", checkpoint("roberta"), out, "--force")
-    assert (out / "config.cfg").read_bytes() != before
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        (["no/such-checkpoint"], "TB002"),
-        (["{bert}", "--overflow", "ignore"], "TB008"),
-        (["{bert}", "--words-per-batch", "-1"], "TB009"),
-        (["{bert}", "--precision", "fp64"], "TB008"),
-        (["{bert}", "--freeze", "some"], "TB008"),
-        (["{bert}", "--freeze", "-1"], "TB008"),
-    ],
-)
-def test_init_that_fails_writes_nothing(
-    checkpoint: Callable[[str], Path], tmp_path: Path, arguments: list[str], code: str
-) -> None:
-    name, *options = [argument.format(bert=checkpoint("bert")) for argument in arguments]
-    assert code in refused("init", name, tmp_path / "new" / "out", *options)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_init_that_fails_while_saving_leaves_no_folder(
-    checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(self: Language, path: Path) -> None:
-        (path / "half.cfg").write_text("x")
-        raise OSError("the disk is full")
-
-    monkeypatch.setattr(Language, "to_disk", fail)
-    assert "TB040" in refused("init", checkpoint("bert"), tmp_path / "new" / "out")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_init_that_fails_while_saving_leaves_what_was_there(
-    checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "out"
-    trf("init", checkpoint("bert"), out)
-    before = (out / "config.cfg").read_bytes()
-
-    def fail(self: Language, path: Path) -> None:
-        (path / "half.cfg").write_text("x")
-        raise OSError("the disk is full")
-
-    monkeypatch.setattr(Language, "to_disk", fail)
-    assert "TB040" in refused("init", checkpoint("roberta"), out, "--force")
-    assert (out / "config.cfg").read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]

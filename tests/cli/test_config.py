@@ -1,4 +1,4 @@
-"""`spacy trf config`: what it prints is complete, and trains."""
+"""`spacy trf config`: the printed config is complete, and a pipeline can be trained with it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SCORES = {
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with train.spacy, dev.spacy and kb, which have something for each head."""
+    """A folder with train.spacy, dev.spacy and kb, with annotations for every head."""
     folder, nlp, rng = tmp_path_factory.mktemp("data"), spacy.blank("en"), random.Random(0)
     for name, n in [("train", 24), ("dev", 8)]:
         docs = [make_doc(nlp, rng) for _ in range(n)]
@@ -59,20 +59,20 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def print_config(folder: Path, *options: object) -> Path:
-    """Write what the command prints into a file, as `> config.cfg` does."""
+    """Write the output of the command to a file, as `> config.cfg` does."""
     file = folder / "config.cfg"
     file.write_text(trf("config", *options), encoding="utf8")
     return file
 
 
 def paths(config: Path, data: Path) -> list[object]:
-    """Options for the files that a config names in its first line of usage."""
+    """Return options for the files that the comment at the top of a config lists."""
     named = re.findall(r"--paths\.(\w+) (\S+)", config.read_text(encoding="utf8"))
     return [part for name, file in named for part in (f"--paths.{name}", data / file)]
 
 
 def check(config: Path, data: Path, *options: object) -> str:
-    """Run a command of spaCy's on a config and the data."""
+    """Run a command of spaCy on a config and the data, and return its output."""
     result = run(*options, config, *paths(config, data))
     assert result.exit_code == 0, result.output + repr(result.exception)
     output: str = result.output
@@ -101,7 +101,7 @@ def test_config_is_complete_and_trains(
     options = ["--pipeline", "textcat,ner", "--trf", transformer, "--optimize", optimize]
     config = print_config(tmp_path, *options)
     check(config, data, "debug", "config")
-    # Nothing is left to fill in.
+    # fill-config has nothing to add.
     filled = tmp_path / "filled.cfg"
     assert run("init", "fill-config", config, filled).exit_code == 0
     read = Config().from_disk(config, interpolate=False)
@@ -128,10 +128,10 @@ def test_every_head_trains_at_once(
     assert set(listeners) == {name for name, _ in HEADS.values()}
 
 
-def test_entity_linker_asks_for_a_knowledge_base(
+def test_entity_linker_needs_a_knowledge_base(
     checkpoint: Callable[[str], Path], data: Path, tmp_path: Path
 ) -> None:
-    """It comes after what finds the entities, whatever the order; alone it trains all the same."""
+    """It is placed after the components that set entities, and it can be trained alone."""
     config = print_config(tmp_path, "-p", "entity_linker,ner", "-t", checkpoint("bert"))
     read = Config().from_disk(config)
     assert read["nlp"]["pipeline"][-2:] == ["ner", "entity_linker"]
@@ -144,7 +144,7 @@ def test_entity_linker_asks_for_a_knowledge_base(
     assert "kb" not in Config().from_disk(print_config(tmp_path, "-p", "ner", "-t", "a/b"))["paths"]
 
 
-def test_it_learns(checkpoint: Callable[[str], Path], data: Path, tmp_path: Path) -> None:
+def test_training_learns(checkpoint: Callable[[str], Path], data: Path, tmp_path: Path) -> None:
     config = print_config(tmp_path, "-p", "textcat,ner", "-t", checkpoint("bert"))
     rate = ["--training.optimizer.learn_rate.initial_rate", 0.01]
     rate += ["--training.optimizer.learn_rate.warmup_steps", 5]
@@ -153,7 +153,7 @@ def test_it_learns(checkpoint: Callable[[str], Path], data: Path, tmp_path: Path
     assert nlp.meta["performance"]["cats_score"] > 0.8
 
 
-def test_what_is_optimized_for(checkpoint: Callable[[str], Path]) -> None:
+def test_optimize_changes_the_settings(checkpoint: Callable[[str], Path]) -> None:
     configs = {
         optimize: make_config(["ner"], str(checkpoint("bert")), optimize=optimize)
         for optimize in ("efficiency", "accuracy")
@@ -170,15 +170,15 @@ def test_what_is_optimized_for(checkpoint: Callable[[str], Path]) -> None:
         assert training["batcher"]["discard_oversize"] is False
 
 
-def test_nothing_is_looked_up(tmp_path: Path) -> None:
-    """A name on the hub goes into the config as it is; that there is no network is no matter."""
+def test_names_on_the_hub_are_not_looked_up(tmp_path: Path) -> None:
+    """A name on the hub is written to the config, without a network connection."""
     config = Config().from_disk(print_config(tmp_path, "-p", "ner", "-t", "owner/name"))
     assert config["components"]["trf_wordpiecer"]["trf_name"] == "owner/name"
     assert config["components"]["trf_tok2vec"]["model"]["trf_name"] == "owner/name"
 
 
 def test_transformer_of_a_pipeline_is_sourced(tmp_path: Path) -> None:
-    """By the names that its components have there, and in its language."""
+    """The config has the names of its components, and its language."""
     nlp = spacy.blank("de")
     nlp.add_pipe("trf_wordpiecer", name="pieces")
     nlp.add_pipe("trf_tok2vec")
@@ -194,12 +194,12 @@ def test_transformer_of_a_pipeline_is_sourced(tmp_path: Path) -> None:
     assert make_config(["tagger"], str(folder), lang="en")["nlp"]["lang"] == "en"
 
 
-def test_components_go_by_both_of_their_names() -> None:
+def test_components_have_two_names() -> None:
     assert make_config(["trf_textcat"], "a/b") == make_config(["textcat"], "a/b")
     assert list(make_config(["ner", "ner"], "a/b")["components"])[3:] == ["ner"]
 
 
-def test_blocks_stand_with_their_inner_blocks(tmp_path: Path) -> None:
+def test_blocks_are_followed_by_their_inner_blocks(tmp_path: Path) -> None:
     config = make_config(["parser", "textcat"], "owner/name")
     text = write_config(config)
     assert Config().from_str(text, interpolate=False) == config
@@ -208,7 +208,7 @@ def test_blocks_stand_with_their_inner_blocks(tmp_path: Path) -> None:
     seen: list[str] = []
     for header in headers:
         parent = header.rpartition(".")[0]
-        # A block is closed once another one has begun beside it.
+        # After another block has begun, no inner block of an earlier one follows.
         assert not parent or any(h == parent or h.startswith(f"{parent}.") for h in seen[-1:])
         seen.append(header)
 
@@ -229,7 +229,7 @@ def test_bad_input_is_one_line(tmp_path: Path, options: list[str], code: str) ->
     assert code in refused("config", *(option.format(folder=tmp_path) for option in options))
 
 
-def test_unknown_language_is_told_by_spacy() -> None:
+def test_unknown_language_is_an_error_of_spacy() -> None:
     result: Any = run("trf", "config", "-p", "ner", "-t", "owner/name", "-l", "qqq")
     assert result.exit_code == 1
     assert result.stderr.startswith("[E048]")

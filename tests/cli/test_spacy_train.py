@@ -1,4 +1,4 @@
-"""spaCy's commands on pipelines with the transformer: each is run as from the command line."""
+"""spaCy's own commands on pipelines with the transformer."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ LISTENER = {"@architectures": "trf_bridge.Tok2VecListener.v1"}
 
 
 def invoke(*args: object) -> str:
-    """Run `spacy ...` in this process, and return what it printed."""
+    """Run `spacy ...` in this process, and return its output."""
     result = CliRunner().invoke(app, [str(arg) for arg in args])
     assert result.exit_code == 0, result.output + repr(result.exception)
     return result.output
 
 
 def options(overrides: dict[str, Any]) -> list[str]:
-    """Overrides of config fields, as arguments of a command."""
+    """Return overrides of config fields as arguments of a command."""
     return [
         part
         for field, value in overrides.items()
@@ -49,7 +49,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def write_config(source: Path, data: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Names of heads and settings -> file of a config that trains them on the transformer."""
+    """Write a config that trains heads on the transformer, by their names and settings."""
 
     def write(*heads: str, **training: Any) -> Path:
         sourced = {name: {"source": str(source)} for name in ("trf_wordpiecer", "trf_tok2vec")}
@@ -103,7 +103,7 @@ HEADS = ("tagger", "parser", "ner", "trf_textcat")
 
 @pytest.fixture
 def train(write_config: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
-    """Names of heads and settings -> folder with model-best and model-last."""
+    """Train heads, and return the folder with model-best and model-last."""
 
     def run(*heads: str, overrides: dict[str, Any] | None = None, **training: Any) -> Path:
         config, output = write_config(*heads, **training), tmp_path / "trained"
@@ -129,7 +129,7 @@ def scores_of(folder: Path, data: Path, output: Path) -> dict[str, Any]:
     return scores
 
 
-def test_fill_config_leaves_nothing_open(write_config: Callable[..., Path], tmp_path: Path) -> None:
+def test_fill_config_completes_a_config(write_config: Callable[..., Path], tmp_path: Path) -> None:
     file = write_config(*HEADS)
     filled = tmp_path / "filled.cfg"
     invoke("init", "fill-config", file, filled)
@@ -142,7 +142,7 @@ def test_fill_config_leaves_nothing_open(write_config: Callable[..., Path], tmp_
     invoke("debug", "config", filled)
 
 
-def test_fill_config_knows_the_settings_of_the_transformer(
+def test_fill_config_adds_the_settings_of_the_transformer(
     checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:
     file = tmp_path / "config.cfg"
@@ -175,10 +175,10 @@ def test_train_then_evaluate(train: Callable[..., Path], source: Path, data: Pat
     for name in ("model-best", "model-last"):
         nlp = spacy.load(output / name)
         assert not same_weights(nlp, spacy.load(source))
-        told = nlp.meta["performance"]
+        reported = nlp.meta["performance"]
         scores = scores_of(output / name, data, output / "scores.json")
         for score in ("tag_acc", "dep_las", "ents_f", "cats_score"):
-            assert scores[score] == pytest.approx(told[score], abs=1e-6), score
+            assert scores[score] == pytest.approx(reported[score], abs=1e-6), score
 
 
 def test_training_learns(train: Callable[..., Path], data: Path) -> None:
@@ -196,9 +196,9 @@ def test_averages_reach_the_transformer(
     optimizer = {"@optimizers": "Adam.v1", "learn_rate": 0.005, "use_averages": True}
     averaged = train("ner", optimizer=optimizer)
     weights = transformer_weights(spacy.load(averaged / "model-last"))
-    told = spacy.load(averaged / "model-last").meta["performance"]["ents_f"]
+    reported = spacy.load(averaged / "model-last").meta["performance"]["ents_f"]
     found = scores_of(averaged / "model-last", data, averaged / "scores.json")["ents_f"]
-    assert found == pytest.approx(told)
+    assert found == pytest.approx(reported)
     last = transformer_weights(spacy.load(train("ner") / "model-last"))
     before = transformer_weights(spacy.load(source))
     moved = {name for name in last if not numpy.array_equal(last[name], before[name])}
@@ -209,8 +209,8 @@ def test_averages_reach_the_transformer(
 
 
 def test_accumulated_gradient_equals_one_batch(train: Callable[..., Path], source: Path) -> None:
-    """One step of plain gradient descent; in trf_textcat, unlike in a parser, nothing is chosen
-    that a rounding error could turn into something else."""
+    """One step of gradient descent. Unlike a parser, trf_textcat makes no discrete choices, which
+    rounding could change."""
     settings = {
         "optimizer": {"@optimizers": "SGD.v1", "learn_rate": 0.05, "grad_clip": 0.0, "L2": 0.0},
         "batcher": {"@batchers": "spacy.batch_by_sequence.v1", "size": 24},
@@ -293,7 +293,7 @@ def test_replaced_listeners_give_the_same_entities(
 def test_train_beside_a_frozen_component_with_its_own_transformer(
     write_config: Callable[..., Path], train: Callable[..., Path], data: Path, tmp_path: Path
 ) -> None:
-    """The frozen ner keeps the weights that it was trained with, and its score."""
+    """The frozen ner keeps its own weights, and its score."""
     before = tmp_path / "before"
     (train("ner", max_steps=40, eval_frequency=20) / "model-best").rename(before)
     file = write_config("tagger", frozen_components=["ner"], annotating_components=["sentencizer"])
@@ -317,7 +317,7 @@ def test_train_beside_a_frozen_component_with_its_own_transformer(
 def test_continue_a_trained_pipeline(
     train: Callable[..., Path], data: Path, tmp_path: Path
 ) -> None:
-    """Its heads and its transformer are sourced, and keep on listening to each other."""
+    """Sourced heads listen to the sourced transformer."""
     trained = tmp_path / "first"
     (train("ner") / "model-last").rename(trained)
     names = ["sentencizer", "trf_wordpiecer", "trf_tok2vec", "ner"]

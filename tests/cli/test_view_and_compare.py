@@ -20,8 +20,8 @@ from tiny import HEADS, LAYERS
 from typer.testing import CliRunner
 
 import trf_bridge.cli  # registers the commands
+from trf_bridge.cli.pages import open_server
 from trf_bridge.cli.pipelines import load_transformer, run_over
-from trf_bridge.cli.serving import open_server
 from trf_bridge.pictures.attention import read_attention
 from trf_bridge.pictures.head_overlap import compare_attention
 
@@ -39,7 +39,7 @@ setup_cli()
 
 
 def run(name, *args):
-    """What a command prints on stdout and on stderr, and its exit status."""
+    """Run a command, and return its exit status and its output."""
     result = CliRunner().invoke(app, ["trf", name, *map(str, args)])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -47,7 +47,7 @@ def run(name, *args):
 
 
 def fail(name, *args):
-    """The one line that a command stops with."""
+    """Run a command that ends with an error, and return the line."""
     result = run(name, *args)
     assert result.exit_code == 1
     assert result.stdout == ""
@@ -58,7 +58,7 @@ def fail(name, *args):
 
 
 def assert_same_page(got, expected):
-    """The same but for the last bits of numbers, which differ from run to run."""
+    """Compare two pages, up to the rounding of numbers, which differs between runs."""
     marks = r'"(?:low|high)":[^,]*,|"(?:values|tokens|words|pieces)":"[^"]*"'
     assert re.sub(marks, "", got).strip() == re.sub(marks, "", expected).strip()
     for one, two in zip(packed_numbers(got), packed_numbers(expected), strict=True):
@@ -66,7 +66,7 @@ def assert_same_page(got, expected):
 
 
 def packed_numbers(page):
-    """What was packed into bytes, or, of a similarity, the cosines in thousandths."""
+    """Yield the packed numbers of a page: bytes, or cosines in thousandths for a similarity."""
     for data in re.findall(r'"(?:tokens|words|pieces)":"([^"]*)"', page):
         yield numpy.frombuffer(zlib.decompress(base64.b64decode(data)), "uint8").astype(int)
     for low, high, data in re.findall(r'"low":([^,]*),"high":([^,]*),"values":"([^"]*)"', page):
@@ -76,7 +76,7 @@ def packed_numbers(page):
 
 @pytest.fixture(scope="session")
 def saved(pipeline, tmp_path_factory):
-    """Folders of pipelines: without attentions, with, and of another checkpoint."""
+    """A folder with pipelines: without attentions, with them, and of another checkpoint."""
     folder = tmp_path_factory.mktemp("pipelines")
     pipeline("bert").to_disk(folder / "plain")
     pipeline("bert", output_attentions=True).to_disk(folder / "bert")
@@ -107,7 +107,7 @@ def test_view_of_two_texts(saved, pipeline):
     assert_same_page(result.stdout, trf_bridge.render(docs, style="similarity", page=True))
 
 
-def test_view_passes_its_options_on(saved, pipeline):
+def test_view_uses_its_options(saved, pipeline):
     options = ["--style", "attention", "--layer", "1", "--head", "0", "--theme", "dark"]
     result = run("view", saved / "bert", TEXT, *options)
     doc = pipeline("bert", output_attentions=True)(TEXT)
@@ -146,7 +146,7 @@ def test_no_attentions_stored(saved, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_that_is_there_is_kept(saved, tmp_path):
+def test_an_existing_file_is_kept(saved, tmp_path):
     output = tmp_path / "page.html"
     output.write_text("mine")
     assert "[TB041]" in fail("view", saved / "plain", TEXT, "--output", output)
@@ -156,7 +156,7 @@ def test_a_file_that_is_there_is_kept(saved, tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_page_goes_into_no_folder_and_below_no_file(saved, tmp_path):
+def test_a_page_replaces_no_folder_and_is_not_written_below_a_file(saved, tmp_path):
     (tmp_path / "file").write_text("mine")
     for name in ("view", "compare"):
         args = [saved / "bert"] * (name == "compare")
@@ -179,7 +179,7 @@ def test_a_page_that_fails_leaves_nothing(saved, tmp_path, monkeypatch, command)
     assert not list(tmp_path.iterdir())
 
 
-def test_layers_are_for_attention(saved):
+def test_layers_and_heads_need_the_style_attention(saved):
     assert "[TB049]" in fail("view", saved / "bert", TEXT, "--layer", "0")
     assert "[TB049]" in fail("view", saved / "bert", TEXT, "--head", 1, "--style", "similarity")
 
@@ -194,7 +194,7 @@ def test_a_port_in_use(saved):
             message = fail(name, saved / "bert", *args, TEXT, "--serve", port)
             assert "[TB054]" in message
             assert str(port) in message
-    with pytest.raises(ValueError, match=r"TB054.*70000: ports range from 0 to 65535\. Give"):
+    with pytest.raises(ValueError, match=r"TB054.*70000: ports range from 0 to 65535\. Use"):
         open_server(70000)
 
 
@@ -207,7 +207,7 @@ def test_pipelines_without_a_transformer(fresh, tmp_path):
 
 
 @pytest.mark.loopback
-def test_a_browser_that_goes_away_is_no_error(capfd):
+def test_a_closed_connection_is_no_error(capfd):
     with open_server(0) as server:
         server.page = b"x" * 10_000_000  # more than a socket buffers
         thread = threading.Thread(target=server.serve_forever)
@@ -300,7 +300,7 @@ def test_compare_writes_a_page(saved, tmp_path):
     assert page.count('"level":"tokens"') == 2
 
 
-def test_boundary_pieces_make_heads_alike(saved):
+def test_boundary_pieces_increase_the_overlap(saved):
     def mean(*options):
         result = run("compare", saved / "bert", saved / "roberta", TEXT, "--json", *options)
         return json.loads(result.stdout)["comparisons"][0]["mean_best"][0]
@@ -317,7 +317,7 @@ def test_compare_of_no_tokens(saved):
     assert found["comparisons"][0]["layers"] == []
 
 
-def test_compare_needs_two(saved):
+def test_compare_needs_two_pipelines(saved):
     message = fail("compare", saved / "bert", TEXT)
     assert "[TB053]" in message
     assert "at least two pipelines" in message

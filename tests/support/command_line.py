@@ -1,4 +1,4 @@
-"""Running `python -m spacy trf …` in this process."""
+"""Run `python -m spacy trf …` in this process."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 from spacy.cli import app
 from typer.testing import CliRunner
 
-import trf_bridge.cli  # noqa: F401 - puts the group into spaCy's app
+import trf_bridge.cli  # noqa: F401 - adds the group to spaCy's app
 
 
 def run(*args: object) -> Any:
-    """Run a command of spaCy, and return what became of it."""
+    """Run a command of spaCy, and return typer's record of it."""
     return CliRunner().invoke(app, [str(arg) for arg in args])
 
 
 def trf(*args: object) -> str:
-    """Run a command that is to succeed, and return what it printed on stdout."""
+    """Run a command that succeeds, and return its output on stdout."""
     result = run("trf", *args)
     assert result.exit_code == 0, result.output + repr(result.exception)
     stdout: str = result.stdout
@@ -24,7 +24,7 @@ def trf(*args: object) -> str:
 
 
 def refused(*args: object) -> str:
-    """Run a command that is to end with one line on stderr, and return the line."""
+    """Run a command that ends with an error, and return its only line on stderr."""
     result = run("trf", *args)
     assert result.exit_code == 1, result.output + repr(result.exception)
     assert isinstance(result.exception, SystemExit)

@@ -100,12 +100,12 @@ def check_options(options: Sequence[str]) -> None:
     given = dict(zip(options[::2], options[1::2], strict=True))
     name = given.get("--name", "name")
     if not re.fullmatch(r"[A-Za-z](\w*[A-Za-z0-9])?", name, re.ASCII):
-        reason = f"'{name}' is not a valid name: expected letters, digits and underscores"
+        reason = f"expected a valid Python name such as reviews_2, got '{name}'"
         raise ValueError(errors.TB048.format(reason=reason))
     try:
         Version(given.get("--version", "0"))
     except InvalidVersion:
-        reason = f"'{given['--version']}' is not a valid version: expected one such as 1.0.0"
+        reason = f"expected a version such as 1.0.0, got '{given['--version']}'"
         raise ValueError(errors.TB048.format(reason=reason)) from None
     for file in filter(None, given.get("--code", "").split(",")):
         check_file(Path(file))

@@ -9,9 +9,9 @@ import typer
 
 from ... import errors
 from ..console import Force, Json, steps
+from ..pages import Output, OutputAttentions, PageTheme, Serve, Theme, deliver, start_output
 from ..pipelines import load_transformer, run_over
 from ..tables import make_table
-from .view import Output, OutputAttentions, PageTheme, Serve, Theme, deliver, start_output
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc

@@ -48,7 +48,7 @@ def command(
       python -m spacy trf inspect en_trf_bert --corpus train.spacy --json
     """
     if bool(texts) == (corpus is not None):
-        problem = "give either texts or --corpus" + (", not both" if texts else "")
+        problem = f"expected either texts or --corpus, got {'both' if texts else 'neither'}"
         raise ValueError(errors.TB049.format(problem=problem))
     needs = ["trf_wordpiecer"]
     from ..wordpiece_tables import corpus_tables, describe_doc, doc_tables
