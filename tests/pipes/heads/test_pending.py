@@ -1,4 +1,4 @@
-"""A batch between the transformer's update and the use of its gradient, without a pipeline."""
+"""The batch between the transformer's update and its backward pass, without a pipeline."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_gradients_are_sent_once_and_their_norm_is_returned():
     assert norm == pytest.approx((12 * 4 + 4 + 36) ** 0.5)
 
 
-def test_zeros_are_not_worth_a_backward_pass():
+def test_zero_gradients_run_no_backward_pass():
     docs = make_docs()
     batch, sent = make_batch(docs)
     add_gradient(docs[0], "last_hidden_state", 0.0)
@@ -71,7 +71,7 @@ def test_zeros_are_not_worth_a_backward_pass():
 
 
 @pytest.mark.parametrize("value", [numpy.nan, numpy.inf])
-def test_what_is_not_finite_is_not_sent(value):
+def test_gradients_that_are_not_finite_are_rejected(value):
     docs = make_docs()
     batch, sent = make_batch(docs)
     add_gradient(docs[0], "pooler_output", 1.0)
@@ -82,8 +82,8 @@ def test_what_is_not_finite_is_not_sent(value):
     assert sent == []
 
 
-def test_large_gradients_are_not_taken_for_infinite():
-    """The square of 1e20 is, in float32."""
+def test_large_gradients_are_not_mistaken_for_infinite():
+    """In float32, the square of 1e20 is infinite."""
     docs = make_docs(1)
     batch, sent = make_batch(docs)
     add_gradient(docs[0], "last_hidden_state", 1e20)
@@ -91,8 +91,8 @@ def test_large_gradients_are_not_taken_for_infinite():
     assert len(sent) == 1
 
 
-def test_small_gradients_are_not_taken_for_none():
-    """The square of 1e-30 is, in float32."""
+def test_small_gradients_are_not_mistaken_for_zero():
+    """In float32, the square of 1e-30 is zero."""
     docs = make_docs(1)
     batch, sent = make_batch(docs)
     add_gradient(docs[0], "last_hidden_state", 1e-30)
@@ -111,12 +111,12 @@ def test_gradients_are_closed_after_use():
     assert batch.closed
     with pytest.raises(ValueError, match="TB024"):
         add_gradient(docs[0], "last_hidden_state", 1.0)
-    with pytest.raises(ValueError, match="read-only"):  # numpy's own refusal
+    with pytest.raises(ValueError, match="read-only"):  # raised by numpy
         held += 1.0
 
 
 @pytest.mark.parametrize("output", ["last_hidden_state", "pooler_output"])
-def test_closed_gradients_are_refused_for_every_output(output):
+def test_closed_gradients_cannot_be_set_for_any_output(output):
     """Also for an output whose gradient did not exist when the batch was sent back."""
     docs = make_docs()
     batch, _ = make_batch(docs)
@@ -131,7 +131,7 @@ def test_closed_gradients_are_refused_for_every_output(output):
 
 
 class DeviceArray:
-    """An array like cupy's: `+=` works, and it cannot be made read-only."""
+    """An array like cupy's, which has `+=` but cannot be made read-only."""
 
     def __init__(self, values):
         self.values = values
@@ -141,7 +141,7 @@ class DeviceArray:
         return self
 
 
-def test_closed_gradients_are_refused_without_setflags():
+def test_closed_gradients_cannot_be_changed_without_setflags():
     (doc,) = make_docs(1)
     open_gradients(doc, 0)
     gradient = DeviceArray(numpy.zeros((3, 4)))
@@ -158,7 +158,7 @@ def test_closed_gradients_are_refused_without_setflags():
     assert (doc._.trf_d_last_hidden_state == 2.0).all()
 
 
-def test_a_batch_holds_its_docs_and_parts_of_them():
+def test_batch_holds_its_docs_and_subsets_of_them():
     docs, others = make_docs(3), make_docs(1)
     batch, _ = make_batch(docs)
     assert batch.holds(docs)
@@ -167,15 +167,15 @@ def test_a_batch_holds_its_docs_and_parts_of_them():
     assert not batch.holds([docs[0].copy()])
 
 
-def test_copies_of_its_docs_are_known():
+def test_receiver_of_a_copy_is_the_original_doc():
     docs = make_docs(3)
     batch, _ = make_batch(docs)
     for doc in docs:
         assert batch.receiver(doc) is doc
         assert batch.receiver(doc.copy()) is doc
         assert batch.receiver(doc.copy().copy()) is doc
-    stranger = make_docs(1)[0]
-    assert batch.receiver(stranger) is stranger
+    other = make_docs(1)[0]
+    assert batch.receiver(other) is other
     part = docs[0][0:1].as_doc()
     assert batch.receiver(part) is part
     copied = docs[0].copy()
@@ -186,16 +186,16 @@ def test_copies_of_its_docs_are_known():
     }
 
 
-def test_copies_of_a_slot_are_empty_and_shared_like_the_original():
+def test_copies_of_a_slot_are_empty_and_shared():
     slot = PendingSlot()
     slot.batch, _ = make_batch(make_docs())
-    for one, two in (copy.deepcopy([slot, slot]), pickle.loads(pickle.dumps([slot, slot]))):
-        assert one is two
-        assert one is not slot
-        assert one.batch is None
+    for first, second in (copy.deepcopy([slot, slot]), pickle.loads(pickle.dumps([slot, slot]))):
+        assert first is second
+        assert first is not slot
+        assert first.batch is None
 
 
-def test_early_step_uses_the_rates_of_its_time_and_puts_the_later_ones_back():
+def test_early_step_uses_its_own_rates_and_restores_the_later_ones():
     optimizer = Adam([0.1, 0.2], L2=[0.01, 0.02], beta1=[0.5, 0.6], grad_clip=[1.0, 2.0])
     early = EarlyStep(optimizer)
     optimizer.step_schedules()
@@ -211,7 +211,7 @@ def test_early_step_uses_the_rates_of_its_time_and_puts_the_later_ones_back():
     assert rates == (0.2, 0.02, 0.6, 2.0)
 
 
-def test_early_step_puts_the_rates_back_when_it_fails():
+def test_early_step_restores_the_rates_if_it_fails():
     optimizer = Adam([0.1, 0.2])
     early = EarlyStep(optimizer)
     optimizer.step_schedules()
