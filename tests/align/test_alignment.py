@@ -20,7 +20,7 @@ CPU = NumpyOps()
 
 
 class OtherOps(NumpyOps):
-    """Takes the path of ops that are not on the CPU, as cupy's are, with numpy's arithmetic."""
+    """Ops that are not on the CPU, as those of cupy, but compute with numpy."""
 
     name = "numpy-elsewhere"
 
@@ -33,9 +33,9 @@ def int32(values, shape):
 
 
 def make_wordpieces(inputs) -> Wordpieces:
-    pieces = [piece for _, of_input in inputs for piece in of_input]
+    pieces = [piece for _, pieces_of_input in inputs for piece in pieces_of_input]
     return build_wordpieces(
-        [len(of_input) for _, of_input in inputs],
+        [len(pieces_of_input) for _, pieces_of_input in inputs],
         offsets=[span for span, _ in pieces],
         boundary=[flag for _, flag in pieces],
         spans=[span for span, _ in inputs],
@@ -49,8 +49,8 @@ def align_one(text, tokens, inputs) -> Alignment:
 def oracle_links(text, tokens, inputs):
     links = [[] for _ in tokens]
     row = 0
-    for span, of_input in inputs:
-        spans, flags = [s for s, _ in of_input], [f for _, f in of_input]
+    for span, pieces_of_input in inputs:
+        spans, flags = [s for s, _ in pieces_of_input], [f for _, f in pieces_of_input]
         for linked in oracles.link_pieces(text, tokens, spans, flags, span):
             for token in linked:
                 links[token].append(row)
@@ -59,35 +59,35 @@ def oracle_links(text, tokens, inputs):
 
 
 def links_of(text, tokens, pieces, boundary=()):
-    """Links of a text that is one input."""
+    """Return the links of a text that is one input."""
     inputs = [((0, len(text)), [(span, i in boundary) for i, span in enumerate(pieces)])]
     return align_one(text, tokens, inputs).tolist()
 
 
-def test_the_other_ops_are_not_taken_for_the_cpu():
+def test_other_ops_are_not_on_the_cpu():
     assert OtherOps().device_type != CPU.device_type
 
 
-# By hand, from the rule
+# Examples of the rule
 
 
-def test_token_gets_every_piece_that_it_overlaps():
-    # "dreams" in two pieces, "can't" cut as ca|n't by spaCy and can|'|t by the model
+def test_token_is_linked_to_every_piece_that_it_overlaps():
+    # "dreams" in two pieces; "can't" is split into ca|n't by spaCy, and into can|'|t by the model
     tokens = [(0, 6), (7, 9), (9, 12)]
     pieces = [(0, 5), (5, 6), (7, 10), (10, 11), (11, 12)]
     assert links_of("dreams can't", tokens, pieces) == [[0, 1], [2], [2, 3, 4]]
 
 
-def test_space_that_a_piece_carries_does_not_count():
+def test_white_space_at_the_ends_of_a_piece_is_ignored():
     assert links_of("a b", [(0, 1), (1, 2), (2, 3)], [(0, 1), (1, 3)]) == [[0], [], [1]]
     assert links_of("a\u00a0 b", [(0, 1), (1, 3), (3, 4)], [(0, 3), (3, 4)]) == [[0], [], [1]]
 
 
-def test_piece_of_nothing_but_space_belongs_to_the_space_token():
+def test_piece_of_white_space_is_linked_to_the_space_token():
     assert links_of("a  b", [(0, 1), (2, 3), (3, 4)], [(0, 1), (2, 3), (3, 4)]) == [[0], [1], [2]]
 
 
-def test_boundary_pieces_belong_to_every_token_of_their_input_only():
+def test_boundary_pieces_are_linked_to_every_token_of_their_input_only():
     inputs = [
         ((0, 3), [((0, 0), True), ((0, 1), False), ((2, 3), False), ((0, 0), True)]),
         ((4, 5), [((4, 4), True), ((4, 5), False), ((4, 4), True)]),
@@ -103,42 +103,42 @@ def test_boundary_pieces_belong_to_every_token_of_their_input_only():
     [
         ((2, 3), 0),  # one character after the first token, two before the next
         ((3, 4), 1),
-        ((3, 3), 1),  # a tie: the following one
+        ((3, 3), 1),  # a tie: the following token
         ((2, 2), 0),
         ((0, 0), 0),
         ((1, 1), 0),  # empty, inside a token
-        ((9, 9), 2),  # nothing follows
+        ((9, 9), 2),  # after the last token
         ((6, 6), 2),  # empty, where one token ends and the next begins
         ((4, 6), 1),
     ],
 )
-def test_piece_that_overlaps_no_token_belongs_to_the_nearest(span, expected):
+def test_piece_that_overlaps_no_token_is_linked_to_the_nearest(span, expected):
     tokens = [(0, 2), (4, 6), (6, 8)] if span != (4, 6) else [(0, 2), (7, 8)]
     links = links_of("aa  bbcc ", tokens, [span])
     assert links == [[0] if i == expected else [] for i in range(len(tokens))]
 
 
-def test_pieces_that_share_one_character_all_belong_to_its_token():
+def test_pieces_of_one_character_are_all_linked_to_its_token():
     # byte-level pieces of one emoji have the same span
     pieces = [(0, 1), (0, 1), (0, 1), (1, 2)]
     assert links_of("👍a", [(0, 1), (1, 2)], pieces) == [[0, 1, 2], [3]]
 
 
-def test_pieces_out_of_order_are_linked_as_well():
+def test_pieces_need_not_be_sorted():
     assert links_of("abc", [(0, 1), (1, 2), (2, 3)], [(2, 3), (0, 1), (1, 2)]) == [[1], [2], [0]]
 
 
-def test_token_past_a_cut_has_no_pieces():
+def test_truncated_token_has_no_pieces():
     inputs = [((0, 1), [((0, 0), True), ((0, 1), False)])]
     assert align_one("a b", [(0, 1), (2, 3)], inputs).tolist() == [[0, 1], []]
 
 
-def test_input_of_which_everything_was_cut_has_no_tokens():
+def test_input_without_characters_has_no_tokens():
     inputs = [((2, 2), [((0, 0), True), ((0, 0), True)])]
     assert align_one("a b", [(0, 1), (2, 3)], inputs).tolist() == [[], []]
 
 
-def test_span_that_reaches_out_of_its_text_is_brought_back_into_it():
+def test_span_beyond_the_text_is_clipped():
     tokens = [(0, 1), (2, 3)]
     assert links_of("a b", tokens, [(-9, 1), (2, 99), (50, 60), (2, 0)]) == [[0], [1, 2, 3]]
 
@@ -148,7 +148,7 @@ def test_span_that_reaches_out_of_its_text_is_brought_back_into_it():
 
 @given(kernel_docs())
 @settings(max_examples=600)
-def test_links_are_those_of_the_oracle(drawn):
+def test_links_equal_the_oracle(drawn):
     alignment = align_one(*drawn)
     assert alignment.tolist() == oracle_links(*drawn)
     assert alignment.rows.dtype == alignment.lengths.dtype == numpy.int32
@@ -156,13 +156,13 @@ def test_links_are_those_of_the_oracle(drawn):
 
 @given(kernel_docs(tidy=True))
 @settings(max_examples=600)
-def test_links_are_those_of_the_oracle_for_pieces_in_order(drawn):
+def test_links_of_sorted_pieces_equal_the_oracle(drawn):
     assert align_one(*drawn).tolist() == oracle_links(*drawn)
 
 
 @given(st.lists(kernel_docs(), max_size=5))
 @settings(max_examples=150)
-def test_batch_is_aligned_as_its_docs_are_one_by_one(docs):
+def test_batch_is_aligned_like_single_docs(docs):
     spans = [int32(tokens, (-1, 2)) for _, tokens, _ in docs]
     wordpieces = [make_wordpieces(inputs) for _, _, inputs in docs]
     batch = align([text for text, _, _ in docs], spans, wordpieces)
@@ -177,16 +177,16 @@ def test_batch_is_aligned_as_its_docs_are_one_by_one(docs):
 
 @given(kernel_docs())
 def test_rows_are_in_range_sorted_and_unique(drawn):
-    n_pieces = sum(len(of_input) for _, of_input in drawn[2])
+    n_pieces = sum(len(pieces_of_input) for _, pieces_of_input in drawn[2])
     for rows in align_one(*drawn).tolist():
         assert rows == sorted(set(rows))
         assert all(0 <= row < n_pieces for row in rows)
 
 
 @given(kernel_docs())
-def test_weights_of_a_piece_add_up_to_one(drawn):
+def test_weights_of_a_piece_sum_to_one(drawn):
     alignment = align_one(*drawn)
-    n_pieces = sum(len(of_input) for _, of_input in drawn[2])
+    n_pieces = sum(len(pieces_of_input) for _, pieces_of_input in drawn[2])
     sums = numpy.zeros(n_pieces)
     numpy.add.at(sums, alignment.rows, alignment.weights.astype("float64"))
     counts = oracles.shares(alignment.tolist(), n_pieces)
@@ -200,13 +200,13 @@ def test_every_piece_of_an_input_with_tokens_is_linked(drawn):
     _, tokens, inputs = drawn
     linked = set(align_one(*drawn).rows.tolist())
     row = 0
-    for span, of_input in inputs:
-        rows = set(range(row, row + len(of_input)))
+    for span, pieces_of_input in inputs:
+        rows = set(range(row, row + len(pieces_of_input)))
         if any(oracles.share_characters(token, span) for token in tokens):
             assert rows <= linked
         else:
             assert not rows & linked
-        row += len(of_input)
+        row += len(pieces_of_input)
 
 
 # The weighted sum and its transpose
@@ -241,7 +241,7 @@ def test_sum_and_transpose_equal_the_oracle(ops, docs, width):
 @given(drawn=kernel_docs())
 def test_backward_is_the_exact_transpose(ops, drawn):
     alignment = align_one(*drawn)
-    n_pieces = sum(len(of_input) for _, of_input in drawn[2])
+    n_pieces = sum(len(pieces_of_input) for _, pieces_of_input in drawn[2])
     x = random_rows(n_pieces, 4, dtype="float64")
     y = random_rows(len(drawn[1]), 4, seed=1, dtype="float64")
     (forward,), backprop = apply_alignment(ops, alignment, [x])
@@ -251,11 +251,11 @@ def test_backward_is_the_exact_transpose(ops, drawn):
 
 
 @given(kernel_docs(tidy=True))
-def test_mass_is_conserved(drawn):
+def test_sum_over_tokens_equals_sum_over_pieces(drawn):
     text, tokens, inputs = drawn
-    inputs = [((0, len(text)), of_input) for _, of_input in inputs]
+    inputs = [((0, len(text)), pieces_of_input) for _, pieces_of_input in inputs]
     alignment = align_one(text, tokens, inputs)
-    x = random_rows(sum(len(of_input) for _, of_input in inputs), 4)
+    x = random_rows(sum(len(pieces_of_input) for _, pieces_of_input in inputs), 4)
     (summed,), _ = apply_alignment(CPU, alignment, [x])
     expected = x.sum(axis=0) if tokens else numpy.zeros(4)
     numpy.testing.assert_allclose(summed.sum(axis=0), expected, atol=1e-5)
@@ -281,7 +281,7 @@ def test_finite_differences_agree_with_the_gradient():
         assert (up - down) / (2 * step) == pytest.approx(d_x[index], abs=1e-8)
 
 
-def test_rows_that_are_not_contiguous_are_summed_right():
+def test_rows_need_not_be_contiguous():
     alignment = align_one("ab", [(0, 1), (1, 2)], [((0, 2), [((0, 2), False), ((1, 2), False)])])
     x = numpy.asfortranarray(random_rows(4, 6))[::2, ::3]
     (summed,), backprop = apply_alignment(CPU, alignment, [x])
@@ -326,22 +326,22 @@ def test_time_is_linear_in_the_length():
     assert alignment.rows.tolist() == list(range(2 * n))
 
 
-# Every tokenizer, every text
+# With tokenizers
 
 
 @given(text=texts())
 @settings(max_examples=80)
-def test_docs_are_aligned_as_by_the_oracle(pipeline, checkpoint, family, text):
+def test_docs_are_aligned_like_the_oracle(pipeline, checkpoint, family, text):
     nlp = pipeline(family, overflow="window")
     doc = nlp.make_doc(text)
     for name in ("sentencizer", "trf_wordpiecer"):
         doc = nlp.get_pipe(name)(doc)
-    assume(get_wordpieces(doc).runs is None)  # windows have tests of their own
+    assume(get_wordpieces(doc).runs is None)  # windows are tested in test_windows.py
     check_doc(doc, oracles.load_plain_tokenizer(checkpoint(family)))
 
 
 def check_doc(doc, tokenizer, max_length=None):
-    """The wordpieces are those of the tokenizer, and the links those of the oracle."""
+    """Check that the wordpieces equal the tokenizer's, and the links those of the oracle."""
     sentences = oracles.plain_sentences(doc, tokenizer, max_length)
     ids = [i for sentence in sentences for i in sentence.ids]
     assert doc._.trf_word_pieces.tolist() == ids

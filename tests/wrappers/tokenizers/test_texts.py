@@ -1,4 +1,4 @@
-"""Every text, every kind of tokenizer."""
+"""Texts of every kind, with tokenizers of every kind."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ NLP.add_pipe("sentencizer")
 
 @pytest.fixture(params=KINDS)
 def kind(request):
-    """The name of each kind of tokenizer in turn."""
+    """Return the name of each kind of tokenizer."""
     return request.param
 
 
 @pytest.fixture(scope="session")
 def load(checkpoint):
-    """Name of a kind -> its tokenizer, as transformers loads it."""
+    """Return a function that loads the tokenizer of a kind, as transformers does."""
 
     def get(kind):
         if kind in FAMILIES:
@@ -57,17 +57,17 @@ def make_wordpiecer(tokenizer, limit=NO_LIMIT, **options):
     return wordpiecer
 
 
-def cut(tokenizer, text):
+def tokenize(tokenizer, text):
     return make_wordpiecer(tokenizer)(NLP(text))
 
 
-# Each kind of tokenizer, each kind of text
+# Texts and Docs
 
 
 @given(text=texts())
 @settings(max_examples=25)
 def test_any_text(load, kind, text):
-    check(cut(load(kind), text), load(kind))
+    check(tokenize(load(kind), text), load(kind))
 
 
 def test_hostile_texts(load, kind):
@@ -96,7 +96,7 @@ def test_docs_of_words_and_spaces(load, kind, drawn):
 @given(data=st.data())
 @settings(max_examples=10)
 def test_retokenized_docs(load, kind, when, data):
-    """Entities merged and compounds split, before the Doc is cut into wordpieces or after."""
+    """Tokens are merged and split, before or after the Doc is split into wordpieces."""
     doc = NLP.make_doc(data.draw(texts()))
     merges, splits = data.draw(retokenizations(doc))
     text = doc.text
@@ -117,9 +117,9 @@ def test_retokenized_docs(load, kind, when, data):
 
 @given(text=texts(40))
 @settings(max_examples=10)
-def test_windows_lose_nothing(load, kind, text):
+def test_windows_contain_every_wordpiece(load, kind, text):
     tokenizer = load(kind)
-    whole = cut(tokenizer, text)
+    whole = tokenize(tokenizer, text)
     limit = 20 + len(tokenizer("")["input_ids"])
     windows = make_wordpiecer(tokenizer, limit, overflow="window", stride=6)(NLP(text))
     ids, parts = get_wordpieces(whole), get_wordpieces(windows)
@@ -128,7 +128,7 @@ def test_windows_lose_nothing(load, kind, text):
     assert linked == set(range(len(parts)))
 
 
-# What looks like a special token
+# Literal special tokens
 
 
 def literal_text(tokenizer):
@@ -151,13 +151,13 @@ def test_literal_special_tokens_are_text(load, kind, split_special_tokens):
     links = oracles.link_pieces(text, tokens, plain["offset_mapping"], boundary, (0, tokens[-1][1]))
     expected = [[row for row, own in enumerate(links) if i in own] for i in range(len(doc))]
     assert doc._.trf_alignment == expected
-    # Nothing of the text reaches all tokens, as a boundary piece does.
+    # Only boundary pieces are linked to all tokens.
     reach = numpy.bincount([row for rows in doc._.trf_alignment for row in rows])
     assert (reach[boundary] == len(doc)).all()
     assert (reach[~numpy.asarray(boundary)] < len(doc)).all()
 
 
-def test_special_tokens_are_cut_like_other_text_where_asked(load):
+def test_special_tokens_are_split_if_the_option_is_set(load):
     doc = make_wordpiecer(load("bert"), split_special_tokens=True)(NLP.make_doc("a [SEP] b"))
     assert doc._.trf_word_pieces_.count("[SEP]") == 1
     assert len(doc._.trf_word_pieces) > len(["[CLS]", "a", "[SEP]", "b", "[SEP]"])
@@ -176,15 +176,15 @@ def test_saved_pipelines_split_special_tokens_too(pipeline, tmp_path):
     assert loaded(text)._.trf_word_pieces_ == nlp(text)._.trf_word_pieces_
 
 
-# What is no text
+# Invalid texts
 
 
 SURROGATES = ["\ud800", "a\udfffb", "fine \ud83d", "\ude00\ud83d"]
 
 
 @pytest.mark.parametrize("text", SURROGATES)
-def test_half_of_a_surrogate_pair_is_refused(load, kind, text):
-    # spaCy itself refuses it, so no Doc brings one.
+def test_half_of_a_surrogate_pair_raises(load, kind, text):
+    # spaCy raises an error too, so no Doc contains one.
     with pytest.raises(UnicodeEncodeError):
         NLP(text)
     place = next(i for i, char in enumerate(text) if 0xD800 <= ord(char) < 0xE000)
@@ -193,12 +193,12 @@ def test_half_of_a_surrogate_pair_is_refused(load, kind, text):
         tokenizer.encode(["a", text])
 
 
-def test_what_is_no_string_is_refused(load):
+def test_text_that_is_not_a_string_raises(load):
     with pytest.raises(TypeError):
         make_wordpiecer(load("bert")).tokenizer.encode(["a", None])
 
 
-def test_tokenizer_that_runs_python_code_is_refused():
+def test_tokenizer_with_python_code_raises():
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -213,12 +213,12 @@ def test_tokenizer_that_runs_python_code_is_refused():
         WordpieceTokenizer(wrapped, max_length=None, overflow="truncate", stride=0)
 
 
-# Through the model
+# With the model
 
 
 @pytest.mark.filterwarnings("ignore:.*TB101")
 @pytest.mark.parametrize("overflow", ["truncate", "window"])
-def test_rows_of_hostile_texts_are_finite_and_those_of_the_oracle(family, pipeline, overflow):
+def test_rows_of_hostile_texts_are_finite_and_equal_the_oracle(family, pipeline, overflow):
     nlp = pipeline(family, overflow=overflow)
     for doc in nlp.pipe(HOSTILE.values()):
         hidden = doc._.trf_last_hidden_state
@@ -232,7 +232,7 @@ def test_rows_of_hostile_texts_are_finite_and_those_of_the_oracle(family, pipeli
 
 
 @pytest.mark.filterwarnings("ignore:.*(W109|TB102)")
-def test_docs_without_words_everywhere(family, fresh):
+def test_docs_without_words_work_everywhere(family, fresh):
     given = ["", "\n", "A cat.", " ", "\r\n\r\n", "\u200b"]
     nlp = fresh(family)
     labels = {"GOOD": 1.0, "BAD": 0.0}

@@ -1,4 +1,4 @@
-"""Texts -> wordpieces, as the Hugging Face tokenizer itself gives them."""
+"""Wordpieces of texts, compared with calls of the Hugging Face tokenizer."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make_tokenizer(plain, *, max_length=None, overflow="truncate", stride=0, **o
 @pytest.mark.parametrize("max_length", [None, MAX_LENGTH, 5])
 @given(given_texts=st.lists(texts(), max_size=4))
 @settings(max_examples=30)
-def test_wordpieces_are_those_of_the_tokenizer(plain, family, max_length, given_texts):
+def test_wordpieces_equal_those_of_the_tokenizer(plain, family, max_length, given_texts):
     encoded = make_tokenizer(plain, max_length=max_length).encode(given_texts)
     options = {} if max_length is None else {"truncation": True, "max_length": max_length}
     expected = [
@@ -70,7 +70,7 @@ def test_strings_are_those_of_the_vocabulary(plain, family, given_texts):
     assert pieces.strings == plain.convert_ids_to_tokens(ids.tolist())
 
 
-def test_span_ends_where_a_text_was_cut(checkpoint):
+def test_span_ends_where_a_text_is_truncated(checkpoint):
     plain = oracles.load_plain_tokenizer(checkpoint("bert"))
     encoded = make_tokenizer(plain, max_length=4).encode(["a b c d", "a b", ""])
     assert encoded.truncated.tolist() == [True, False, False]
@@ -83,34 +83,34 @@ def test_no_texts(plain, family):
     assert encoded.wordpieces.offsets.shape == encoded.wordpieces.spans.shape == (0, 2)
 
 
-def test_type_ids_can_be_asked_for_or_left_out(checkpoint):
+def test_type_ids_are_optional(checkpoint):
     bert = oracles.load_plain_tokenizer(checkpoint("bert"))
     assert make_tokenizer(bert).encode(["a"]).wordpieces.type_ids.tolist() == [0, 0, 0]
     assert make_tokenizer(bert, type_ids=False).encode(["a"]).wordpieces.type_ids is None
 
 
-def test_tokenizer_that_was_given_is_not_changed(checkpoint):
+def test_wrapped_tokenizer_is_not_changed(checkpoint):
     plain = oracles.load_plain_tokenizer.__wrapped__(checkpoint("bert"))
     before = plain.backend_tokenizer.to_str()
     make_tokenizer(plain, max_length=4, overflow="window", stride=1).encode(["a b c d"] * 3)
     assert plain.backend_tokenizer.to_str() == before
 
 
-def test_padding_and_truncation_of_the_checkpoint_do_not_reach_the_wordpieces(checkpoint):
+def test_padding_and_truncation_of_the_checkpoint_are_ignored(checkpoint):
     plain = oracles.load_plain_tokenizer.__wrapped__(checkpoint("bert"))
     plain.backend_tokenizer.enable_padding(length=40)
     plain.backend_tokenizer.enable_truncation(3)
     assert make_tokenizer(plain).encode(["a b c d"]).n_pieces.tolist() == [6]
 
 
-def test_calls_of_the_tokenizer_itself_do_not_reach_the_wordpieces(checkpoint):
+def test_calls_of_the_wrapped_tokenizer_change_nothing(checkpoint):
     plain = oracles.load_plain_tokenizer.__wrapped__(checkpoint("bert"))
     tokenizer = make_tokenizer(plain)
     plain(["a", "a b c d"], padding=True, truncation=True, max_length=3)
     assert tokenizer.encode(["a b c d"]).n_pieces.tolist() == [6]
 
 
-def test_threads_that_pad_and_cut_do_not_disturb_each_other(checkpoint):
+def test_threads_with_other_options_do_not_interfere(checkpoint):
     plain = oracles.load_plain_tokenizer.__wrapped__(checkpoint("bert"))
     tokenizers = [
         make_tokenizer(plain, max_length=5),
@@ -125,7 +125,7 @@ def test_threads_that_pad_and_cut_do_not_disturb_each_other(checkpoint):
 
 
 @pytest.mark.parametrize("overflow", ["", "cut", "Window", None])
-def test_unknown_overflow_is_refused(checkpoint, overflow):
+def test_unknown_options_raise(checkpoint, overflow):
     plain = oracles.load_plain_tokenizer(checkpoint("bert"))
     with pytest.raises(ValueError, match=r"\[TB008\] Unknown overflow: .*'truncate', 'window'"):
         make_tokenizer(plain, overflow=overflow)
@@ -136,7 +136,7 @@ def test_unknown_overflow_is_refused(checkpoint, overflow):
 # From a checkpoint
 
 
-def test_from_pretrained_has_the_models_maximum(family, checkpoint, plain):
+def test_from_pretrained_uses_the_maximum_of_the_model(family, checkpoint, plain):
     tokenizer = WordpieceTokenizer.from_pretrained(checkpoint(family))
     config = load_config(str(checkpoint(family)))
     assert tokenizer.max_length == find_max_length(config, plain)
@@ -149,7 +149,7 @@ def test_from_pretrained_has_the_models_maximum(family, checkpoint, plain):
     assert_same(tokenizer.encode(texts), expected.encode(texts))
 
 
-def test_from_pretrained_takes_all_options(checkpoint):
+def test_from_pretrained_passes_all_options(checkpoint):
     folder = str(checkpoint("bert"))
     options = {
         "overflow": "window",
@@ -167,12 +167,12 @@ def test_from_pretrained_takes_all_options(checkpoint):
 
 
 @pytest.mark.parametrize(("max_length", "limit"), [(None, MAX_LENGTH), (9, 9), (999, MAX_LENGTH)])
-def test_from_pretrained_keeps_the_smaller_maximum(checkpoint, max_length, limit):
+def test_from_pretrained_uses_the_smaller_maximum(checkpoint, max_length, limit):
     tokenizer = WordpieceTokenizer.from_pretrained(checkpoint("bert"), max_length=max_length)
     assert tokenizer.max_length == tokenizer.limit == limit
 
 
-def test_from_pretrained_of_what_is_no_checkpoint(checkpoint, tmp_path):
+def test_from_pretrained_raises_for_other_folders(checkpoint, tmp_path):
     with pytest.raises(ValueError, match=r"\[TB002\]"):
         WordpieceTokenizer.from_pretrained(tmp_path)
     (tmp_path / "config.json").write_bytes((checkpoint("bert") / "config.json").read_bytes())
@@ -182,7 +182,7 @@ def test_from_pretrained_of_what_is_no_checkpoint(checkpoint, tmp_path):
         WordpieceTokenizer.from_pretrained(checkpoint("bert"), max_length=2)
 
 
-def test_from_pretrained_passes_revision_and_trust_on(checkpoint, monkeypatch):
+def test_from_pretrained_passes_revision_and_trust(checkpoint, monkeypatch):
     module = "trf_bridge.wrappers.tokenizers.tokenizer"
     folder = str(checkpoint("bert"))
     given = []

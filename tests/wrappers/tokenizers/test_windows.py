@@ -1,4 +1,4 @@
-"""Overlapping windows: nothing is lost, nothing counted twice, gradients exact."""
+"""Overlapping windows: every wordpiece once, in the right window, with exact gradients."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def encode(plain, given_texts, max_length, stride):
 
 
 def tokenize_whole(tokenizer, doc):
-    """The wordpieces of a Doc that is one input."""
+    """Return the wordpieces of a Doc that is one input."""
     return tokenize_docs(tokenizer, find_inputs([doc], "doc", None, "trf_wordpiecer"))
 
 
@@ -45,7 +45,7 @@ def content(plain, text):
 
 
 def with_boundary(plain, ids):
-    """Between the boundary pieces that the tokenizer puts around a text."""
+    """Return ids with the boundary pieces that the tokenizer adds to a text."""
     added = plain("")["input_ids"]
     mask = plain("a", return_special_tokens_mask=True)["special_tokens_mask"]
     n_leading = mask.index(0)
@@ -58,7 +58,7 @@ def with_boundary(plain, ids):
     stride=st.integers(0, 20),
 )
 @settings(max_examples=60)
-def test_every_wordpiece_stands_in_one_window_and_is_read_in_order(
+def test_every_wordpiece_is_in_one_window_and_is_read_in_order(
     family, checkpoint, text, max_length, stride
 ):
     plain = oracles.load_plain_tokenizer(checkpoint(family))
@@ -79,13 +79,13 @@ def test_every_wordpiece_stands_in_one_window_and_is_read_in_order(
         assert all(row in rows for row in run if pieces.boundary[row])
         places = [position[row] for row in run if row in position]
         assert places == list(range(places[0], places[0] + len(places))) if places else True
-        # What the model reads is what the tokenizer gives for that stretch of pieces.
+        # The model reads what the tokenizer returns for these wordpieces alone.
         stretch = [expected["input_ids"][i] for i in places]
         assert pieces.ids[run].tolist() == with_boundary(plain, stretch)
 
 
 @pytest.mark.parametrize(("max_length", "stride"), [(10, 0), (10, 1), (10, 3), (10, 4), (12, 99)])
-def test_every_wordpiece_has_as_much_context_as_any_window_gives(checkpoint, max_length, stride):
+def test_every_wordpiece_belongs_to_the_window_with_most_context(checkpoint, max_length, stride):
     plain = oracles.load_plain_tokenizer(checkpoint("bert"))
     encoded = encode(plain, [TEXT], max_length, stride)
     own, runs = windows_of(encoded)
@@ -105,7 +105,7 @@ def test_every_wordpiece_has_as_much_context_as_any_window_gives(checkpoint, max
                 assert context(row, i) >= best
 
 
-def test_stride_is_kept_within_half_a_window(checkpoint):
+def test_stride_is_at_most_half_a_window(checkpoint):
     plain = oracles.load_plain_tokenizer(checkpoint("bert"))
     for stride, shared in [(0, 0), (3, 3), (99, 4)]:
         _, runs = windows_of(encode(plain, [TEXT], 10, stride))
@@ -113,7 +113,7 @@ def test_stride_is_kept_within_half_a_window(checkpoint):
         assert overlaps == {shared}
 
 
-def test_short_texts_beside_long_ones_are_one_window(checkpoint):
+def test_short_texts_in_a_batch_with_long_ones_are_one_window(checkpoint):
     plain = oracles.load_plain_tokenizer(checkpoint("bert"))
     given_texts = ["a", TEXT, "", "a b", TEXT]
     encoded = encode(plain, given_texts, 12, 3)
@@ -134,7 +134,7 @@ def test_spans_cover_the_text_without_gaps(checkpoint):
     assert (spans[:-1, 1] >= spans[1:, 0]).all()
 
 
-def test_windows_of_pieces_that_share_a_character_overlap_there():
+def test_windows_overlap_at_a_character_with_pieces_in_both():
     # four byte-level pieces of one emoji, split in the middle
     offsets, sides = numpy.asarray([(0, 1)] * 4), numpy.zeros(4, dtype="int32")
     plan = WindowPlanner(limit=2, overflow="window", stride=0).plan(offsets, sides, [(0, 1)])
@@ -153,7 +153,7 @@ def test_windows_of_pieces_that_share_a_character_overlap_there():
 def test_text_is_planned_as_a_pair_of_which_one_text_is_empty(
     n_pieces, room, stride, overflow, turned
 ):
-    """One planner for both: the boundary pieces of the two templates are the same here."""
+    """One planner serves both; the boundary pieces of the two templates are equal here."""
     places = numpy.arange(n_pieces)
     offsets = numpy.concatenate([[(0, 0)], numpy.stack([places, places + 1], 1), [(0, 0)]])
     sides = numpy.asarray([-1, *[0] * n_pieces, -1], dtype="int32")
@@ -172,7 +172,7 @@ def test_text_is_planned_as_a_pair_of_which_one_text_is_empty(
 
 
 def test_offsets_at_the_start_of_a_window_are_those_of_the_text():
-    """RobertaProcessing leaves the space before the first piece of what it is given untrimmed."""
+    """RobertaProcessing does not trim the space of the first wordpiece of its input."""
     plain = load_odd("roberta_trimmed")
     encoded = encode(plain, [TEXT], 10, 0)
     pieces = encoded.wordpieces
@@ -182,7 +182,7 @@ def test_offsets_at_the_start_of_a_window_are_those_of_the_text():
 
 
 def plain_windows(plain, pieces, **flags):
-    """Each window by itself: rows that it answers for, rows that it reads, what the model gives."""
+    """Yield the own rows of each window, the rows that it reads, and the model's outputs."""
     own, runs = windows_of(SimpleNamespace(wordpieces=pieces))
     for rows, run in zip(own, runs, strict=True):
         types = None if pieces.type_ids is None else pieces.type_ids[run].tolist()
@@ -190,7 +190,7 @@ def plain_windows(plain, pieces, **flags):
 
 
 def rows_of_windows(pieces, states, window_rows):
-    """The row of each wordpiece from those of all windows, slowly.
+    """Compute the state of each wordpiece from those of all windows, slowly.
 
     states: For each window its own rows, the rows that it reads, and their states.
     """
@@ -207,7 +207,7 @@ def rows_of_windows(pieces, states, window_rows):
 def test_doc_in_windows_equals_the_windows_run_one_by_one(
     family, pipeline, checkpoint, stride, window_rows
 ):
-    """A wordpiece has the row of the window with most context, or the mean of all that read it."""
+    """The state of a wordpiece is that of the window with most context, or the mean of all."""
     import torch
 
     settings = {"overflow": "window", "stride": stride, "window_rows": window_rows}
@@ -232,7 +232,7 @@ def test_doc_in_windows_equals_the_windows_run_one_by_one(
 @pytest.mark.parametrize("window_rows", WINDOW_ROWS)
 @pytest.mark.parametrize("family", ["bert", "roberta"])
 def test_other_outputs_in_windows(family, pipeline, checkpoint, window_rows):
-    """One pooler output and one set of attentions per window, over all that it reads."""
+    """Each window has a pooler output and attentions, over all wordpieces that it reads."""
     import torch
 
     flags = {"output_hidden_states": True, "output_attentions": True}
@@ -260,8 +260,8 @@ def test_other_outputs_in_windows(family, pipeline, checkpoint, window_rows):
 
 
 @pytest.mark.parametrize("window_rows", WINDOW_ROWS)
-def test_alignment_in_windows_is_that_of_the_oracle(family, pipeline, window_rows):
-    """A piece belongs to tokens of the whole sentence, a boundary piece to those of its window."""
+def test_alignment_in_windows_equals_the_oracle(family, pipeline, window_rows):
+    """Wordpieces are linked to tokens of the sentence, boundary pieces to those of their window."""
     settings = {"overflow": "window", "stride": 6, "window_rows": window_rows}
     doc = pipeline(family, sentences="doc", **settings)(TEXT * 2)
     assert doc._.trf_alignment == links_in_windows(doc)
@@ -279,7 +279,7 @@ def links_in_windows(doc):
         ):
             source = tuple(span) if edge else sentence
             (linked,) = oracles.link_pieces(doc.text, tokens, [tuple(offsets)], [edge], source)
-            if not linked:  # a boundary piece of a window that covers no token
+            if not linked:  # a boundary piece of a window without tokens
                 linked = oracles.nearest(tokens, range(len(tokens)), tuple(span))
             for token in linked:
                 links[token].append(row)
@@ -290,7 +290,7 @@ def links_in_windows(doc):
 @pytest.mark.parametrize("window_rows", WINDOW_ROWS)
 @pytest.mark.parametrize("family", ["bert", "roberta", "gpt2", "t5"])
 def test_gradients_through_windows_equal_plain_autograd(family, fresh, checkpoint, window_rows):
-    """Of every output that the model has, all at once."""
+    """The gradients of all outputs of the model are checked together."""
     import torch
 
     kept = {"output_hidden_states": True, "output_attentions": True}
@@ -352,7 +352,7 @@ def random_gradients(rng, outputs):
 def test_no_wordpiece_of_any_window_is_lost(
     family, pipeline, checkpoint, text, window_rows, room, stride
 ):
-    """Small windows of odd texts: some hold nothing but white space, or a part of one token."""
+    """Small windows of odd texts contain only white space, or a part of one token."""
     plain = oracles.load_plain_tokenizer(checkpoint(family))
     tokenizer = WordpieceTokenizer(
         plain,
@@ -376,7 +376,7 @@ def test_no_wordpiece_of_any_window_is_lost(
     numpy.testing.assert_allclose(rows.sum(), states.sum(), rtol=1e-5)
 
 
-def test_windows_of_one_character_still_read_their_neighbours(pipeline, checkpoint):
+def test_windows_of_one_character_read_their_neighbours(pipeline, checkpoint):
     plain = oracles.load_plain_tokenizer(checkpoint("roberta"))
     doc = pipeline("roberta").make_doc("👍")
     tokenizer = WordpieceTokenizer(plain, max_length=4, overflow="window", stride=1)
