@@ -297,7 +297,7 @@ def zero_output(textcat):
     output.set_param("W", numpy.zeros_like(output.get_param("W")))
 
 
-def test_zero_gradient_of_a_new_head_warns_from_the_second_batch(fresh):
+def test_zero_gradient_of_a_new_head_warns_once_at_the_second_batch(fresh):
     nlp = fresh("bert")
     textcat = with_textcat(nlp)
     zero_output(textcat)

@@ -117,7 +117,7 @@ def test_gradients_are_closed_after_use():
 
 @pytest.mark.parametrize("output", ["last_hidden_state", "pooler_output"])
 def test_closed_gradients_cannot_be_set_for_any_output(output):
-    """Also for an output whose gradient did not exist when the batch was sent back."""
+    """This includes outputs whose gradient did not exist at the backward pass."""
     docs = make_docs()
     batch, _ = make_batch(docs)
     batch.carry_out()
