@@ -1,4 +1,4 @@
-"""Wordpieces put together by hand."""
+"""Wordpieces built by hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHAPES = {"offsets": (-1, 2), "spans": (-1, 2)}
 
 
 def build_wordpieces(lengths: list[int], **given: Any) -> Wordpieces:
-    """Inputs of the given lengths; zeros for what is not given, and no class tokens."""
+    """Build inputs of some lengths: zeros for missing arrays, and no class tokens."""
     n_pieces, n_inputs = sum(lengths), len(lengths)
     defaults: dict[str, Any] = {
         "ids": [0] * n_pieces,
@@ -38,7 +38,7 @@ def _array(name: str, value: Any) -> Any:
 
 
 def windows_of(encoded):
-    """Rows of each input, and rows that each reads; counted through the batch."""
+    """Return the rows of each input, and the rows that it reads, counted over the batch."""
     pieces = encoded.wordpieces
     ends = numpy.cumsum(pieces.lengths)
     own = [list(range(e - n, e)) for e, n in zip(ends, pieces.lengths, strict=True)]

@@ -1,8 +1,8 @@
 """Checkpoints made in the test session: a few thousand weights, tokenizers trained on one page.
 
 A new family is one function under `@another_family` in `tiny_families.py`, which saves a model and
-a tokenizer of its own kind into a folder. Those under `@family` here stand for all kinds, and
-nearly every test runs on them; what each of the others must do is in `test_families.py`.
+a tokenizer into a folder. Nearly all tests run on the families under `@family` in this module,
+which represent all kinds. `test_families.py` tests every family.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def another_family(build: Callable[[Path], None]) -> Callable[[Path], None]:
 
 
 def save_checkpoint(name: str, folder: Path) -> Path:
-    """Make the checkpoint of a family; the same bits every time."""
+    """Save the checkpoint of a family, which has the same bits every time."""
     import torch
     from transformers.utils import logging
 
@@ -131,7 +131,7 @@ def xlm_roberta(folder: Path) -> None:
     specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     tokenizer = train_unigram(specials)
     template(tokenizer, "<s> $A </s>", "<s> $A </s> </s> $B </s>", ["<s>", "</s>"])
-    # The class of its own would put its own normalizer in the place of this one.
+    # XLMRobertaTokenizerFast would replace this normalizer by its own.
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         model_max_length=10**30,
@@ -205,12 +205,12 @@ def t5(folder: Path) -> None:
 
 
 def no_dropout(*fields: str) -> dict[str, float]:
-    """So that training mode can be compared with another run, number by number."""
+    """Set rates of dropout to 0, so that the numbers of training mode can be compared."""
     return dict.fromkeys(fields, 0.0)
 
 
 def sizes() -> dict[str, int]:
-    """Arguments of a config, by the names that most of them have."""
+    """Return the sizes of a model, by the names that most configs use."""
     return {
         "hidden_size": WIDTH,
         "num_hidden_layers": LAYERS,
@@ -220,10 +220,10 @@ def sizes() -> dict[str, int]:
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Save both into a folder, the weights made larger."""
+    """Save a model with larger weights, and its tokenizer, into a folder."""
     import torch
 
-    # Initial weights are so small that every output looks alike; a comparison should not.
+    # Initial weights are so small that all outputs are nearly the same.
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)

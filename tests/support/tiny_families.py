@@ -1,4 +1,4 @@
-"""Checkpoints of further families, each with what is particular to it."""
+"""Checkpoints of further families, each with its own properties."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tiny_tokenizers import (
 )
 
 NO_MAXIMUM = 10**30
-# Said where transformers 4 and 5 differ in what a class takes for granted.
+# Passed to classes whose defaults differ between transformers 4 and 5.
 WITH_TYPES = ["input_ids", "token_type_ids", "attention_mask"]
 BERT_PIECES = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 ROBERTA_PIECES = {
@@ -84,7 +84,7 @@ def gpt1(folder: Path) -> None:
 
 @another_family
 def xlm(folder: Path) -> None:
-    """BPE with `</w>`, `</s> … </s>`, the parts of its layers in lists side by side."""
+    """BPE with `</w>`, `</s> … </s>`, layers whose parts are in several lists."""
     from transformers import PreTrainedTokenizerFast, XLMConfig, XLMModel
 
     specials = ["<s>", "</s>", "<pad>", "<unk>", "<special1>"]
@@ -113,7 +113,7 @@ def xlm(folder: Path) -> None:
 
 @another_family
 def albert(folder: Path) -> None:
-    """Unigram, `[CLS] … [SEP]`, one layer run again and again, narrow embeddings, a pooler."""
+    """Unigram, `[CLS] … [SEP]`, one layer run several times, narrow embeddings, a pooler."""
     from transformers import AlbertConfig, AlbertModel, AlbertTokenizerFast
 
     specials = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]
@@ -217,7 +217,7 @@ def mpnet(folder: Path) -> None:
 
 @another_family
 def camembert(folder: Path) -> None:
-    """Unigram between `<s>` and `</s>`, which do not stand first in the vocabulary."""
+    """Unigram between `<s>` and `</s>`, which are not the first in the vocabulary."""
     from transformers import CamembertConfig, CamembertModel, CamembertTokenizerFast
 
     specials = ["<s>NOTUSED", "<pad>", "</s>NOTUSED", "<unk>", "<unk>NOTUSED"]
@@ -243,7 +243,7 @@ def camembert(folder: Path) -> None:
 
 @another_family
 def mobilebert(folder: Path) -> None:
-    """As BERT, with bottlenecks in its layers, and embeddings that see both neighbours."""
+    """As BERT, with bottlenecks in its layers, and embeddings that include both neighbours."""
     from transformers import MobileBertConfig, MobileBertModel, MobileBertTokenizerFast
 
     wrapped = _bert_tokenizer(MobileBertTokenizerFast)
@@ -262,7 +262,7 @@ def mobilebert(folder: Path) -> None:
 
 @another_family
 def modernbert(folder: Path) -> None:
-    """Byte-level BPE in `[CLS] … [SEP]`, rotary positions, every second layer looks near by."""
+    """Byte-level BPE in `[CLS] … [SEP]`, rotary positions, every second layer attends locally."""
     from transformers import ModernBertConfig, ModernBertModel, PreTrainedTokenizerFast
 
     tokenizer = train_byte_level(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])

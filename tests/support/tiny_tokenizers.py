@@ -32,7 +32,7 @@ L'été dernier, j'ai visité la Provence : les lavandes étaient en fleur. ¿D�
 
 
 def train_wordpiece(specials: list[str], unk: str = "[UNK]") -> Any:
-    """Lower-cased words without accents, cut from the left, with `##` inside of words."""
+    """WordPiece: lower-cased words without accents, matched from the left, `##` inside of words."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.WordPiece(unk_token=unk))
@@ -46,7 +46,7 @@ def train_wordpiece(specials: list[str], unk: str = "[UNK]") -> Any:
 
 
 def train_byte_level(specials: list[str]) -> Any:
-    """BPE over bytes, the space before a word among its pieces."""
+    """BPE over bytes. The space before a word is part of its pieces."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -63,7 +63,7 @@ def train_byte_level(specials: list[str]) -> Any:
 
 
 def train_unigram(specials: list[str], unk: str = "<unk>") -> Any:
-    """The likeliest pieces of a normalized text, `▁` for spaces."""
+    """Unigram: the most likely pieces of a normalized text, `▁` for spaces."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.Unigram())
@@ -79,7 +79,7 @@ def train_unigram(specials: list[str], unk: str = "<unk>") -> Any:
 
 
 def train_character_level(specials: list[str], unk: str = "<unk>") -> Any:
-    """BPE over the characters of lower-cased words, the last of a word marked with `</w>`."""
+    """BPE over the characters of lower-cased words. The last of a word ends with `</w>`."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE(unk_token=unk, end_of_word_suffix="</w>"))
@@ -97,7 +97,7 @@ def train_character_level(specials: list[str], unk: str = "<unk>") -> Any:
 
 
 def train_byte_fallback(specials: list[str], unk: str = "<unk>") -> Any:
-    """BPE over characters with `▁` for spaces; characters that are not known become bytes."""
+    """BPE over characters with `▁` for spaces. Unknown characters become bytes."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
     learner = Tokenizer(models.BPE(unk_token=unk))
@@ -143,5 +143,5 @@ def template(tokenizer: Any, single: str, pair: str, specials: list[str]) -> Non
 
 
 def names(**pieces: str) -> dict[str, str]:
-    """Arguments of a Hugging Face tokenizer: `cls` -> `cls_token`."""
+    """Return arguments of a Hugging Face tokenizer: `cls` -> `cls_token`."""
     return {f"{name}_token": piece for name, piece in pieces.items()}

@@ -1,4 +1,4 @@
-"""What training should come to, computed by plain torch: sentence by sentence, without padding."""
+"""An oracle for training: plain torch, sentence by sentence, without padding."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from thinc.api import Optimizer
 
 TRANSFORMER = "trf_tok2vec"
 
-# Attribute of a Doc -> name of it in the output of a Hugging Face model.
+# Attribute of a Doc -> its name in the output of a Hugging Face model.
 PLAIN_OUTPUTS = {
     "last_hidden_state": "last_hidden_state",
     "pooler_output": "pooler_output",
@@ -27,7 +27,7 @@ PLAIN_OUTPUTS = {
 
 
 class PlainTransformer:
-    """The checkpoint of a family as transformers loads it, with weights of its own."""
+    """The checkpoint of a family as transformers loads it, with its own copy of the weights."""
 
     def __init__(self, family: str, folder: Path) -> None:
         self.model = copy.deepcopy(oracles.load_plain(family, folder))
@@ -37,16 +37,17 @@ class PlainTransformer:
         self.max_length: int | None = None
 
     def sentences(self, doc: Any) -> list[oracles.Sentence]:
-        """The wordpieces of each sentence, by the Hugging Face tokenizer."""
+        """Return the wordpieces of each sentence, by the Hugging Face tokenizer."""
         return oracles.plain_sentences(doc, self.tokenizer, self.max_length)
 
     def run(self, doc: Any, **flags: bool) -> list[Any]:
-        """The outputs for each sentence; none for a Doc without tokens."""
-        found = self.sentences(doc)
-        return [oracles.run_plain(self.model, s.ids, s.type_ids, **flags) for s in found]
+        """Return the outputs for each sentence; none for a Doc without tokens."""
+        return [
+            oracles.run_plain(self.model, s.ids, s.type_ids, **flags) for s in self.sentences(doc)
+        ]
 
     def hidden(self, doc: Any) -> Any:
-        """Last hidden state of all wordpieces of the Doc."""
+        """Return the last hidden state of all wordpieces of a Doc."""
         import torch
 
         states = [run.last_hidden_state[0] for run in self.run(doc)]
@@ -54,12 +55,12 @@ class PlainTransformer:
         return torch.cat(states) if states else torch.zeros((0, width))
 
     def token_rows(self, doc: Any) -> Any:
-        """What `doc.tensor` is, with a graph behind it."""
+        """Return `doc.tensor`, connected to the weights."""
         hidden = self.hidden(doc)
         return self.alignment(doc, len(hidden), hidden.dtype) @ hidden
 
     def alignment(self, doc: Any, n_rows: int, dtype: Any = None) -> Any:
-        """The alignment as a matrix: (n_tokens, n_wp)."""
+        """Return the alignment as a matrix, (n_tokens, n_wp)."""
         import torch
 
         links = oracles.align_doc(doc, self.sentences(doc))
@@ -71,7 +72,7 @@ class PlainTransformer:
         return matrix
 
     def gradients(self) -> dict[str, Any]:
-        """The gradients of the weights that have one, by name."""
+        """Return the gradients of the weights that have one, by name."""
         return {
             name: weights.grad.numpy().copy()
             for name, weights in self.model.named_parameters()
@@ -79,12 +80,12 @@ class PlainTransformer:
         }
 
     def weights(self) -> dict[str, Any]:
-        """All weights, by name."""
+        """Return all weights, by name."""
         return module_weights(self.model)
 
 
 class PlainAdam:
-    """The arithmetic of thinc's Adam, written down once more over torch weights."""
+    """The formulas of thinc's Adam, over torch weights."""
 
     def __init__(
         self,
@@ -100,7 +101,7 @@ class PlainAdam:
         self.averages: dict[str, Any] = {}
 
     def step(self, model: Any, learn_rate: float, scales: dict[str, float] | None = None) -> None:
-        """Update the weights that have a gradient, and drop the gradients."""
+        """Update the weights that have a gradient, and delete the gradients."""
         import torch
 
         with torch.no_grad():
@@ -131,30 +132,29 @@ class PlainAdam:
         self.averages[name] = decay * self.averages[name] + (1 - decay) * weights.detach()
 
 
-# Optimizers for comparisons. With a larger eps, because some weights (the bias of the keys in
-# attention) have a gradient of exactly zero, of which either side computes only the rounding error.
+# Settings of optimizers for comparisons. eps is larger than usual, because the gradient of some
+# weights (the bias of the keys in attention) is zero: both sides compute only a rounding error.
 ADAM = {"b1": 0.9, "b2": 0.99, "eps": 1e-4, "L2": 0.01, "grad_clip": 1.0}
 
 
 def make_adam(learn_rate: Any = 0.01, **settings: Any) -> Optimizer:
-    """thinc's Adam with the settings of `ADAM`."""
+    """Create thinc's Adam with the settings of `ADAM`."""
     options = {**ADAM, "use_averages": False, **settings}
     beta1, beta2 = options.pop("b1"), options.pop("b2")
     return Optimizer(learn_rate, beta1=beta1, beta2=beta2, **options)
 
 
 def make_sgd(learn_rate: Any = 0.1) -> Optimizer:
-    """Plain gradient descent: the step is the gradient."""
+    """Create plain gradient descent: the step is the gradient."""
     return Optimizer(learn_rate, L2=0.0, beta1=0.0, beta2=0.0, grad_clip=0.0, use_averages=False)
 
 
-# A loss that any component could have: on every output that it is asked about, a linear part, so
-# that no two elements are treated alike, and a quadratic one, so that the gradient depends on the
-# weights.
+# A loss that any component could have. For each output it has a linear part, with different factors
+# for the columns, and a quadratic part, so that the gradient depends on the weights.
 
 
 class GradientWriter(Pipe):
-    """A user's own component: it writes gradients onto the predicted Docs and does nothing more."""
+    """A component of a user, which only adds gradients to the predicted Docs."""
 
     def __init__(self, name: str, outputs: Sequence[str], scale: float) -> None:
         self.name = name
@@ -187,14 +187,14 @@ class GradientWriter(Pipe):
         return {} if losses is None else losses
 
     def _gradient(self, array: Any, shift: int = 0) -> Any:
-        # Rows of the last hidden state are told apart by their column alone: a Doc holds those of
-        # several sentences, plain torch sees one sentence at a time.
+        # The factors depend on the column alone: a Doc holds the rows of several sentences, and
+        # plain torch runs one sentence at a time.
         pattern = numpy.cos(numpy.arange(array.shape[-1]) + shift).astype("float32")
         return self.scale * (pattern + 0.5 * array)
 
 
 def plain_loss(tensor: Any, scale: float, shift: int = 0) -> Any:
-    """The loss whose gradient a `GradientWriter` writes, for one output."""
+    """Compute the loss whose gradient a `GradientWriter` adds, for one output."""
     import torch
 
     pattern = torch.cos(torch.arange(tensor.shape[-1], dtype=torch.float64) + shift)
@@ -223,7 +223,7 @@ def plain_backward(
                     total = total + sum(losses)
                 else:
                     total = total + plain_loss(value, scale)
-            if total.requires_grad:  # else all that it comes from is frozen
+            if total.requires_grad:  # unless all weights below it are frozen
                 total.backward()
 
 
@@ -231,27 +231,27 @@ def plain_backward(
 def make_gradient_writer(
     nlp: Language, name: str, outputs: list[str] | None = None, scale: float = 1.0
 ) -> GradientWriter:
-    """A component that writes gradients, for a pipeline."""
+    """Create a component that adds gradients."""
     return GradientWriter(name, outputs or ["last_hidden_state"], scale)
 
 
 def add_writer(nlp: Any, *outputs: str, name: str = "writer", scale: float = 1.0) -> GradientWriter:
-    """Put one at the end of a pipeline."""
+    """Add a component that adds gradients to the end of a pipeline."""
     config = {"outputs": list(outputs) or None, "scale": scale}
     writer: GradientWriter = nlp.add_pipe("test_gradient_writer", name=name, config=config)
     return writer
 
 
-# Looking at a pipeline
+# Weights and gradients of a pipeline
 
 
 def get_module(nlp: Any) -> Any:
-    """The torch module behind trf_tok2vec; what is pending is carried out first."""
+    """Return the torch module of trf_tok2vec, after the pending update is settled."""
     return nlp.get_pipe(TRANSFORMER).model.shims[0]._model
 
 
 def peek_module(nlp: Any) -> Any:
-    """The same without carrying anything out."""
+    """Return the torch module of trf_tok2vec without settling the pending update."""
     return nlp.get_pipe(TRANSFORMER)._layer.shims[0]._model
 
 
@@ -260,12 +260,12 @@ def module_weights(module: Any) -> dict[str, Any]:
 
 
 def get_weights(nlp: Any) -> dict[str, Any]:
-    """The transformer's weights, by name, for anyone who looks."""
+    """Return the transformer's weights by name, after the pending update is settled."""
     return module_weights(get_module(nlp))
 
 
 def get_gradients(nlp: Any) -> dict[str, Any]:
-    """The gradients in the transformer's weights, by name."""
+    """Return the gradients of the transformer's weights, by name."""
     return {
         name: weights.grad.numpy().copy()
         for name, weights in get_module(nlp).named_parameters()
@@ -274,7 +274,7 @@ def get_gradients(nlp: Any) -> dict[str, Any]:
 
 
 def assert_same(one: dict[str, Any], two: dict[str, Any]) -> None:
-    """Equal to the bit."""
+    """Check that weights are equal to the bit."""
     assert one.keys() == two.keys()
     for name in one:
         numpy.testing.assert_array_equal(one[name], two[name], err_msg=name)
@@ -283,7 +283,7 @@ def assert_same(one: dict[str, Any], two: dict[str, Any]) -> None:
 def assert_near(
     got: dict[str, Any], expected: dict[str, Any], atol: float = 1e-5, rtol: float = 1e-5
 ) -> None:
-    """Equal up to rounding; gradients that torch does not compute count as zeros."""
+    """Check that weights or gradients are equal up to rounding. A missing gradient is zero."""
     for name in got.keys() | expected.keys():
         one, two = got.get(name), expected.get(name)
         if one is None or two is None:
@@ -295,14 +295,14 @@ def assert_near(
 
 
 def assert_moved(one: dict[str, Any], two: dict[str, Any], least: float = 1e-4) -> None:
-    """Guard against a comparison of two things that both stood still."""
+    """Check that weights changed. Otherwise a comparison of steps would mean nothing."""
     assert max(float(abs(one[name] - two[name]).max()) for name in one) > least
 
 
 def make_examples(
     nlp: Any, texts: Sequence[str], annotations: Callable[[int], dict[str, Any]] | None = None
 ) -> list[Example]:
-    """Examples of raw texts, with what a function of their number says about each."""
+    """Create examples of raw texts. A function of their number returns the annotations."""
     return [
         Example.from_dict(nlp.make_doc(text), {} if annotations is None else annotations(i))
         for i, text in enumerate(texts)
@@ -310,7 +310,7 @@ def make_examples(
 
 
 def read(nlp: Any, text: str) -> Any:
-    """A Doc with the sentence boundaries of the pipeline's sentencizer."""
+    """Create a Doc with the sentence boundaries of the pipeline's sentencizer."""
     doc = nlp.make_doc(text)
     return nlp.get_pipe("sentencizer")(doc) if "sentencizer" in nlp.component_names else doc
 
@@ -323,7 +323,7 @@ CLASS, TANH, POOLER, MEAN = (
 
 
 class PlainTextcat:
-    """A transformer and a head with the weights of a pipeline's, as one torch module."""
+    """A transformer and a head with the weights of a pipeline, as one torch module."""
 
     def __init__(self, plain: PlainTransformer, textcat: Any, architecture: str) -> None:
         import torch
@@ -340,7 +340,7 @@ class PlainTextcat:
                 setattr(self.module, f"{param}{i}", weights)
 
     def scores(self, docs: Sequence[Any]) -> Any:
-        """A score per Doc and label, before the softmax or logistic function."""
+        """Return a score for each Doc and label, before the softmax or logistic function."""
         import torch
 
         rows = torch.stack([self._vector(doc) for doc in docs])
@@ -348,18 +348,21 @@ class PlainTextcat:
         return rows @ getattr(self.module, f"W{n}").T + getattr(self.module, f"b{n}")
 
     def probabilities(self, docs: Sequence[Any]) -> Any:
-        """What the component should predict."""
+        """Return the expected predictions of the component."""
         scores = self.scores(docs)
         return (scores.softmax(dim=1) if self.exclusive else scores.sigmoid()).detach().numpy()
 
     def backward(self, docs: Sequence[Any], cats: Sequence[dict[str, float]]) -> None:
-        """Cross-entropy, summed over the batch; labels that an example does not name are left out
-        where several can be right, and count as wrong where one is."""
+        """Add the gradient of the cross-entropy, summed over the batch.
+
+        A label that an example does not contain is left out where several labels can apply, and is
+        wrong where only one can.
+        """
         import torch
         from torch.nn.functional import binary_cross_entropy_with_logits
 
         truths = torch.tensor(
-            [[of_doc.get(label, 0.0) for label in self.labels] for of_doc in cats]
+            [[scores.get(label, 0.0) for label in self.labels] for scores in cats]
         )
         scores = self.scores(docs)
         if self.exclusive:
@@ -388,18 +391,18 @@ class PlainTextcat:
         return torch.stack(vectors).mean(dim=0) if vectors else torch.zeros(width)
 
     def head_gradients(self) -> dict[str, Any]:
-        """By the names of `head_gradients` below."""
+        """Return the gradients by the names of the function `head_gradients`."""
         named = self.module.named_parameters(recurse=False)
         return {name: w.grad.numpy().copy() for name, w in named if w.grad is not None}
 
     def head_weights(self) -> dict[str, Any]:
-        """By the names of `head_weights` below."""
+        """Return the weights by the names of the function `head_weights`."""
         named = self.module.named_parameters(recurse=False)
         return {name: w.detach().numpy().copy() for name, w in named}
 
 
 def head_nodes(component: Any) -> list[Any]:
-    """The layers of a component that have weights, the lowest first."""
+    """Return the layers of a component that have weights, the lowest first."""
     nodes = [node for node in component.model.walk() if node.has_param("W")]
     if component.model.has_ref("output_layer"):
         above = {node.id for node in component.model.get_ref("output_layer").walk()}
@@ -408,7 +411,7 @@ def head_nodes(component: Any) -> list[Any]:
 
 
 def head_weights(component: Any) -> dict[str, Any]:
-    """Weights of a component's own layers, by name and place."""
+    """Return the weights of a component's own layers, by name and position."""
     return {
         f"{param}{i}": node.get_param(param).copy()
         for i, node in enumerate(head_nodes(component))
@@ -417,7 +420,7 @@ def head_weights(component: Any) -> dict[str, Any]:
 
 
 def head_gradients(component: Any) -> dict[str, Any]:
-    """Gradients in a component's own layers, by name and place."""
+    """Return the gradients in a component's own layers, by name and position."""
     return {
         f"{param}{i}": node.get_grad(param).copy()
         for i, node in enumerate(head_nodes(component))
@@ -427,7 +430,7 @@ def head_gradients(component: Any) -> dict[str, Any]:
 
 
 def randomize(component: Any, seed: int = 1) -> None:
-    """Give a component's own layers weights that are the same every time, and far from zero."""
+    """Set the weights of a component's own layers to fixed numbers that are far from zero."""
     random = numpy.random.default_rng(seed)
     for node in head_nodes(component):
         for param in node.param_names:

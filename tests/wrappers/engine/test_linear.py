@@ -109,6 +109,14 @@ def test_bf16_equals_that_of_torch(layers):
         torch.testing.assert_close(onednn(inputs), plain(inputs))
 
 
+def test_layers_that_are_converted_or_moved_later_use_torch(layers):
+    plain, onednn = layers
+    for dtype in (torch.float64, torch.float16):
+        inputs = torch.randn(5, 24).to(dtype)
+        assert onednn.to(dtype)(inputs).equal(plain.to(dtype)(inputs))
+    assert onednn.to("meta", torch.float32)(torch.randn(5, 24, device="meta")).is_meta
+
+
 def test_copies_lay_out_their_own_weights(layers):
     plain, onednn = layers
     inputs = torch.randn(5, 24)

@@ -19,7 +19,8 @@ from torch import nn
 
 from ..modules import replace_modules, share_state
 
-# The types of numbers that oneDNN multiplies here. Users may convert a loaded model to others.
+# The types of numbers that oneDNN multiplies, on a CPU. Users may convert a loaded model to others,
+# or move it.
 SUPPORTED = (torch.float32, torch.bfloat16)
 # Number of rows that the weights are laid out for; oneDNN accepts any other number too.
 PACKED_ROWS = 256
@@ -39,8 +40,9 @@ class OneDnnLinear(nn.Linear):
         input (Tensor, (..., in_features)): The input.
         RETURNS (Tensor, (..., out_features)): The output.
         """
-        dtype = self.weight.dtype
-        if torch.is_autocast_enabled("cpu") or input.dtype != dtype or dtype not in SUPPORTED:
+        dtype = input.dtype
+        supported = dtype == self.weight.dtype and dtype in SUPPORTED and input.is_cpu
+        if not supported or torch.is_autocast_enabled("cpu"):
             return super().forward(input)
         if torch.is_grad_enabled() and (input.requires_grad or self.weight.requires_grad):
             return _differentiable_product(input, self.weight, self.bias)
