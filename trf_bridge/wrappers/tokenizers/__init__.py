@@ -1,1 +1,1 @@
-"""Tokenizers: strings to `Wordpieces`."""
+"""Tokenizers: from texts to `Wordpieces`."""

@@ -14,7 +14,7 @@ PARALLELISM = "TOKENIZERS_PARALLELISM"
 
 
 class ForkSafeLock:
-    """A lock that is open in a forked process, whoever held it in the parent."""
+    """A lock that is open in a forked process, even if a thread of the parent held it."""
 
     def __init__(self) -> None:
         """Create an open lock."""

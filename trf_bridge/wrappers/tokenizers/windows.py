@@ -200,10 +200,11 @@ def _combine(boundary: Array, stretches: Sequence[_Stretches]) -> list[_Window]:
     windows = [build(starts, [s.own[0] for s in stretches], [s.spans[0] for s in stretches])]
     for at, part in enumerate(stretches):
         for read, own, span in zip(part.read[1:], part.own[1:], part.spans[1:], strict=True):
-            # Of the other part it covers nothing: the empty span on that side of its own.
-            empty = [(span[0], span[0])] * at, [(span[1], span[1])] * (len(stretches) - at - 1)
+            # Of the other part the window covers an empty span, before or after that of this part.
+            before = [(span[0], span[0])] * at
+            after = [(span[1], span[1])] * (len(stretches) - at - 1)
             reads = [*starts[:at], read, *starts[at + 1 :]]
-            windows.append(build(reads, [own], [*empty[0], span, *empty[1]]))
+            windows.append(build(reads, [own], [*before, span, *after]))
     return windows
 
 

@@ -1,4 +1,4 @@
-"""Offsets found for tokenizers that give none."""
+"""Offsets for tokenizers that return none."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from trf_bridge.wrappers.tokenizers.slow.matching import WINDOW, Block, find_bet
 from trf_bridge.wrappers.tokenizers.slow.placing import place_pieces
 
 
-def place(text, surfaces, cut=None):
+def place(text, surfaces, tokenize=None):
     pieces = ["[UNK]" if surface is None else str(surface) for surface in surfaces]
-    placement = place_pieces(text, pieces, surfaces, tokenize=cut)
+    placement = place_pieces(text, pieces, surfaces, tokenize=tokenize)
     return [tuple(span) for span in placement.offsets.tolist()], placement.exact.tolist()
 
 
-def shown(text, surfaces, cut=None):
-    spans, exact = place(text, surfaces, cut)
+def place_exactly(text, surfaces, tokenize=None):
+    """Return the characters of each wordpiece, all of them certain."""
+    spans, exact = place(text, surfaces, tokenize)
     assert all(exact)
     return [text[start:end] for start, end in spans]
 
 
-# What tokenizers do to single characters. Each is right by itself, so the truth is known.
+# Changes that tokenizers make to single characters, so that the right offsets are known.
 NORMALIZERS = {
     "nothing": lambda char: char,
     "lower": str.lower,
@@ -48,13 +49,13 @@ NORMALIZERS = {
 
 
 def spread(text, normalize):
-    """Normalized characters, white space aside, each with the place that it came from."""
+    """Return the normalized characters without white space, each with its place in the text."""
     return [(c, i) for i, char in enumerate(text) for c in normalize(char) if not char.isspace()]
 
 
 @st.composite
 def known_pieces(draw):
-    """A text, the surfaces of its wordpieces, and their true spans."""
+    """Draw a text, the surfaces of its wordpieces, and their right spans."""
     text = draw(texts())
     characters = spread(text, NORMALIZERS[draw(st.sampled_from(sorted(NORMALIZERS)))])
     characters = [(c, i) for c, i in characters if not c.isspace()]
@@ -71,7 +72,7 @@ def known_pieces(draw):
 
 @given(known_pieces())
 @settings(max_examples=300)
-def test_spans_are_right_whatever_was_done_to_single_characters(drawn):
+def test_spans_are_right_for_every_change_of_single_characters(drawn):
     text, surfaces, expected = drawn
     spans, exact = place(text, surfaces)
     assert spans == expected
@@ -79,7 +80,7 @@ def test_spans_are_right_whatever_was_done_to_single_characters(drawn):
 
 
 @given(texts(), st.data())
-def test_bytes_that_share_a_character_have_its_span(text, data):
+def test_bytes_of_one_character_have_its_span(text, data):
     encoded = text.encode("utf8")
     owners = [i for i, char in enumerate(text) for _ in char.encode("utf8")]
     cuts = sorted(data.draw(st.sets(st.integers(0, len(encoded)), max_size=20)) | {0, len(encoded)})
@@ -107,8 +108,8 @@ surface = st.one_of(
 
 @given(texts(), st.lists(surface, max_size=25))
 @settings(max_examples=500)
-def test_every_piece_has_a_place_even_if_it_has_nothing_to_do_with_the_text(text, surfaces):
-    spans, exact = place(text, surfaces, cut=str.split)
+def test_every_piece_has_a_place_even_if_it_is_not_in_the_text(text, surfaces):
+    spans, exact = place(text, surfaces, tokenize=str.split)
     assert len(spans) == len(exact) == len(surfaces)
     for (start, end), given_surface in zip(spans, surfaces, strict=True):
         assert 0 <= start <= end <= len(text)
@@ -119,7 +120,7 @@ def test_every_piece_has_a_place_even_if_it_has_nothing_to_do_with_the_text(text
 
 
 @given(texts(), st.lists(surface, max_size=25))
-def test_mass_is_conserved_through_the_alignment(text, surfaces):
+def test_sum_over_tokens_equals_sum_over_pieces(text, surfaces):
     spans, _ = place(text, surfaces)
     tokens = [(found.start(), found.end()) for found in re.finditer(r"\S+", text)]
     pieces = builders.build_wordpieces(
@@ -137,8 +138,8 @@ WORD = re.compile(r"\w+|[^\w\s]")
 KNOWN = {"a", "b", "the", "hello", ",", ".", "-"}
 
 
-def cut_words(text):
-    """A tokenizer of whole words, as BERT has with a vocabulary that lacks most of them."""
+def tokenize_words(text):
+    """Split a text into whole words, as BERT does if its vocabulary lacks most of them."""
     return [word if word in KNOWN else "[UNK]" for word in WORD.findall(text.lower())]
 
 
@@ -152,37 +153,37 @@ def cut_words(text):
     st.sampled_from([" ", "  ", "\n"]),
 )
 @settings(max_examples=300)
-def test_unknown_words_have_their_own_spans(words, space):
+def test_unknown_words_have_the_right_spans(words, space):
     text = space.join(words)
-    pieces = cut_words(text)
+    pieces = tokenize_words(text)
     surfaces = [None if piece == "[UNK]" else piece for piece in pieces]
-    placement = place_pieces(text, pieces, surfaces, tokenize=cut_words)
+    placement = place_pieces(text, pieces, surfaces, tokenize=tokenize_words)
     expected = [list(found.span()) for found in WORD.finditer(text)]
     assert placement.offsets.tolist() == expected
     assert placement.exact.all()
 
 
-def test_chunks_that_do_not_come_back_as_they_were_show_no_border():
-    def cut(text):
+def test_chunks_with_other_wordpieces_determine_no_border():
+    def tokenize(text):
         return ["[UNK]"] if "ξ" in text else ["0"]
 
-    placement = place_pieces("0 ξ", ["[UNK]"], [None], tokenize=cut)
+    placement = place_pieces("0 ξ", ["[UNK]"], [None], tokenize=tokenize)
     assert placement.offsets.tolist() == [[0, 3]]
 
 
-def test_white_space_that_many_delete_parts_words_only_if_nothing_else_does():
-    assert shown(">👩\x0ba", [None, None]) == [">", "👩\x0ba"]
-    assert shown("ξ\x0bψ", [None, None]) == ["ξ", "ψ"]
+def test_white_space_that_many_delete_separates_words_only_as_a_last_resort():
+    assert place_exactly(">👩\x0ba", [None, None]) == [">", "👩\x0ba"]
+    assert place_exactly("ξ\x0bψ", [None, None]) == ["ξ", "ψ"]
 
 
 def test_literal_name_of_the_unknown_piece():
-    def cut(text):
+    def tokenize(text):
         return ["[UNK]"] * len(re.findall(r"\[UNK\]|(?:(?!\[UNK\])\S)+", text))
 
     text = "👩👩[UNK] x[UNK]x"
     pieces = ["[UNK]"] * 5
-    assert cut(text) == pieces
-    placement = place_pieces(text, pieces, [None] * 5, tokenize=cut)
+    assert tokenize(text) == pieces
+    placement = place_pieces(text, pieces, [None] * 5, tokenize=tokenize)
     assert placement.offsets.tolist() == [[0, 2], [2, 7], [8, 9], [9, 14], [14, 15]]
     assert placement.exact.all()
 
@@ -198,7 +199,7 @@ def test_literal_name_of_the_unknown_piece():
         # characters that are dropped
         ("a\u200bb\x00c\ufffdd", ["ab", "cd"], ["a\u200bb", "c\ufffdd"]),
         ("👩\u200d👧 👍🏽", ["👩👧", "👍", "🏽"], ["👩\u200d👧", "👍", "🏽"]),
-        # or kept as pieces of their own
+        # or kept as separate pieces
         ("👩\u200d👧", ["👩", "\u200d", "👧"], ["👩", "\u200d", "👧"]),
         ("e\u0301", ["e", "\u0301"], ["e", "\u0301"]),
         # white space as a piece
@@ -207,7 +208,7 @@ def test_literal_name_of_the_unknown_piece():
         # characters that are replaced by others
         ("“Hi”—ok…", ['"', "hi", '"', "-", "ok", "..."], ["“", "Hi", "”", "—", "ok", "…"]),
         ("''Hi''", ['"', "hi", '"'], ["''", "Hi", "''"]),
-        # unknown pieces, with nobody to ask
+        # unknown pieces, without a tokenizer
         ("我𠀀们", ["我", None, "们"], ["我", "𠀀", "们"]),
         ("𠀀𠀁", [None, None], ["𠀀", "𠀁"]),
         ("ξψ, ω", [None, None, None], ["ξψ", ",", "ω"]),
@@ -224,26 +225,26 @@ def test_literal_name_of_the_unknown_piece():
     ],
 )
 def test_examples(text, surfaces, expected):
-    assert shown(text, surfaces) == expected
+    assert place_exactly(text, surfaces) == expected
 
 
-def test_what_can_only_be_guessed_is_counted():
+def test_guessed_places_are_not_exact():
     text = "abcdefghij klmnopqrst uvwxyz"
     spans, exact = place(text, ["0123", "4567", "89"])
     assert exact == [False] * 3
     assert [start for start, _ in spans] == sorted(start for start, _ in spans)
     assert spans[0][0] == 0
     assert spans[-1][1] == len(text)
-    # Two unknown pieces, and nothing to tell where the one ends; their neighbours are exact.
+    # The border between two unknown pieces is not certain; their neighbours are exact.
     spans, exact = place("one 12345 two", ["one", None, None, "two"])
     assert exact == [True, False, False, True]
     assert (spans[1][0], spans[2][1]) == (4, 9)
-    # A piece that the tokenizer made up has to stand somewhere.
+    # A piece that is not in the text needs a place too.
     spans, exact = place("ab", ["ab", "zz"])
     assert (spans, exact) == ([(0, 2), (1, 2)], [True, False])
 
 
-def test_agreement_by_chance_is_not_called_exact():
+def test_matches_by_chance_are_not_exact():
     rng = random.Random(0)
     text = "".join(rng.choice("abcdefgh") for _ in range(5000))
     surfaces = ["".join(rng.choice("ahijklmn") for _ in range(4)) for _ in range(1000)]
@@ -252,7 +253,7 @@ def test_agreement_by_chance_is_not_called_exact():
 
 
 @pytest.mark.parametrize("n_chars", [100, 3 * WINDOW, 20_000])
-def test_long_texts_without_spaces_stay_in_step(n_chars):
+def test_long_texts_without_spaces_are_matched_to_the_end(n_chars):
     rng = random.Random(0)
     text = "".join(rng.choice("abcdefgh") for _ in range(n_chars))
     surfaces = [None if rng.random() < 0.01 else char for char in text]
@@ -265,12 +266,12 @@ def test_long_texts_without_spaces_stay_in_step(n_chars):
 
 def test_words_of_ten_thousand_letters_and_many_spaces():
     text = "contact" * 1500 + " " * 10_000 + "ok"
-    assert shown(text, ["contact"] * 1500 + ["ok"])[-2:] == ["contact", "ok"]
-    assert shown(text, [None, "ok"]) == ["contact" * 1500, "ok"]
+    assert place_exactly(text, ["contact"] * 1500 + ["ok"])[-2:] == ["contact", "ok"]
+    assert place_exactly(text, [None, "ok"]) == ["contact" * 1500, "ok"]
 
 
 @given(st.text(st.sampled_from("abc"), max_size=40), st.text(st.sampled_from("abc"), max_size=40))
-def test_blocks_are_the_same_in_both_and_rise(first, second):
+def test_blocks_are_equal_and_ascending_in_both_sequences(first, second):
     at = other = 0
     for block in find_blocks(first, second):
         assert block.size > 0
@@ -283,7 +284,7 @@ def test_blocks_are_the_same_in_both_and_rise(first, second):
 
 
 @pytest.mark.parametrize("dropped", [1, 300, WINDOW // 4])
-def test_windows_follow_what_was_left_out(dropped):
+def test_windows_follow_omissions(dropped):
     rng = random.Random(0)
     first = [rng.randrange(1000) for _ in range(6 * WINDOW)]
     cuts = [WINDOW + 7, 4 * WINDOW]
@@ -293,7 +294,7 @@ def test_windows_follow_what_was_left_out(dropped):
         assert found == len(second)
 
 
-def test_windows_give_up_and_end():
+def test_sequences_without_common_items_have_no_blocks():
     first, second = "a" * (5 * WINDOW), "b" * (3 * WINDOW)
     assert find_blocks(first, second) == []
     assert find_blocks(first, "") == find_blocks("", second) == []
@@ -307,7 +308,7 @@ def test_windows_give_up_and_end():
         ("abc", "ab*", [Block(0, 0, 2)]),
         ("abc", "**c", [Block(2, 2, 1)]),
         ("abc", "*", []),
-        ("abc", "a*bc", None),  # a gap stands for something
+        ("abc", "a*bc", None),  # a gap is at least one character
         ("abc", "x*c", None),
         ("abc", "a*x", None),
         ("abc", "abc", None),  # no gap
@@ -320,13 +321,13 @@ def test_runs_between_gaps(text, pattern, expected):
     assert find_between(text, pattern, "*", starts=[True] * len(text)) == expected
 
 
-def test_runs_begin_where_they_may():
+def test_runs_start_at_given_places():
     starts = [True, False, True, False]
     assert find_between("abcb", "*cb", "*", starts=starts) == [Block(2, 1, 2)]
     assert find_between("abcb", "*b", "*", starts=starts) is None
 
 
-def test_gaps_may_stand_for_nothing():
+def test_gaps_can_be_empty():
     assert find_between("abc", "a*bc*", "*", least=0) == [Block(0, 0, 1), Block(1, 2, 2)]
     assert find_between("abc", "**c", "*", least=0) == [Block(2, 2, 1)]
     assert find_between("", "**", "*", least=0) == []

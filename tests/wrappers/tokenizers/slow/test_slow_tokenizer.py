@@ -1,4 +1,4 @@
-"""Tokenizers written in Python: the same wordpieces, found in the text, and saved."""
+"""Tokenizers written in Python: wordpieces, offsets, pipelines, files and errors."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def wrap(plain, *, max_length=None, overflow="truncate", stride=0, **options):
 
 @pytest.fixture(scope="module")
 def fast_twin(slow_checkpoint):
-    """The same WordPiece vocabulary and rules, in Rust."""
+    """Return a Rust tokenizer with the same WordPiece vocabulary and rules."""
     from transformers import BertTokenizerFast
 
     vocab = slow_checkpoint("bert_japanese") / "vocab.txt"
@@ -77,7 +77,7 @@ def test_checkpoints_have_no_rust_part(plain, slow, slow_checkpoint):
 
 @given(given_texts=st.lists(texts(), max_size=3))
 @settings(max_examples=40)
-def test_wordpieces_are_those_of_a_plain_call(plain, slow, given_texts):
+def test_wordpieces_equal_those_of_a_call(plain, slow, given_texts):
     encoded = wrap(plain).encode(given_texts)
     pieces = encoded.wordpieces
     start = 0
@@ -99,14 +99,14 @@ def test_wordpieces_are_those_of_a_plain_call(plain, slow, given_texts):
 
 @given(text=texts())
 @settings(max_examples=200)
-def test_offsets_are_those_of_the_same_tokenizer_in_rust(fast_twin, slow_checkpoint, text):
-    # Python composes accents and knows an older Unicode; apart from that they are the same.
+def test_offsets_equal_those_of_the_same_tokenizer_in_rust(fast_twin, slow_checkpoint, text):
+    # Python composes accents and has an older Unicode version; otherwise they are equal.
     text = unicodedata.normalize("NFC", text)
     text = "".join(c for c in text if unicodedata.category(c) != "Cn")
     plain = oracles.load_plain_tokenizer(slow_checkpoint("bert_japanese"))
     found, expected = SlowBackend(plain).encode(text), fast_twin(text, return_offsets_mapping=True)
     assert found.ids == expected["input_ids"]
-    # What is said to be exact is; the rest is told apart, and rare (see below).
+    # Exact offsets are right. Others are rare, as the next test checks.
     exact = [True, *SlowBackend(plain)._split(text).exact.tolist(), True]
     spans = zip(found.offsets, expected["offset_mapping"], exact, strict=True)
     for got, span, is_exact in spans:
@@ -114,7 +114,7 @@ def test_offsets_are_those_of_the_same_tokenizer_in_rust(fast_twin, slow_checkpo
 
 
 def test_nearly_all_offsets_are_exact(fast_twin, slow_checkpoint):
-    """Over the texts that tokenizers are trained on here, and over odd ones."""
+    """In the texts that the tokenizers are trained on, and in odd texts."""
     plain = oracles.load_plain_tokenizer(slow_checkpoint("bert_japanese"))
     lines = [*PAGE.splitlines(), *HOSTILE.values()]
     exact = numpy.concatenate([SlowBackend(plain)._split(line).exact for line in lines])
@@ -133,7 +133,7 @@ def test_nearly_all_offsets_are_exact(fast_twin, slow_checkpoint):
         ("truncate", 3, 0),
     ],
 )
-def test_long_texts_are_cut_as_those_of_rust(
+def test_long_texts_are_handled_as_in_rust(
     fast_twin, slow_checkpoint, overflow, max_length, stride
 ):
     plain = oracles.load_plain_tokenizer(slow_checkpoint("bert_japanese"))
@@ -154,7 +154,7 @@ def test_long_texts_are_cut_as_those_of_rust(
         assert one == two
 
 
-def test_pairs_are_those_of_a_plain_call(plain, slow):
+def test_pairs_equal_those_of_a_call(plain, slow):
     pair = ("Anna counted the boats.", "Did she?")
     found, expected = SlowBackend(plain).encode(pair), plain(*pair)
     assert found.ids == expected["input_ids"]
@@ -187,7 +187,7 @@ def test_literal_boundary_pieces_are_text(plain, slow):
         assert spans == [name, name]
 
 
-def test_surfaces_are_learnt_from_the_tokenizer(plain, slow):
+def test_surfaces_are_learned_from_the_tokenizer(plain, slow):
     reader = SurfaceReader(plain)
     text = "The harbour, waiting"
     surfaces = reader.read(plain.tokenize(text))
@@ -208,7 +208,7 @@ def test_surfaces_of_pieces_that_the_vocabulary_lacks(slow_checkpoint):
     assert SurfaceReader(xlm).read(["ξ", "ψ</w>", "</s>"]) == ["ξ", "ψ", "</s>"]
 
 
-def test_surfaces_are_forgotten_when_there_are_too_many(slow_checkpoint, monkeypatch):
+def test_cache_of_surfaces_is_limited(slow_checkpoint, monkeypatch):
     monkeypatch.setattr("trf_bridge.wrappers.tokenizers.slow.surfaces.MAX_CACHED", 3)
     reader = SurfaceReader(oracles.load_plain_tokenizer(slow_checkpoint("own")))
     pieces = [f"{letter}@@" for letter in "abcdefg"]
@@ -216,7 +216,7 @@ def test_surfaces_are_forgotten_when_there_are_too_many(slow_checkpoint, monkeyp
     assert len(reader._cache) <= 3
 
 
-def test_predictions_are_those_of_plain_transformers(slow, slow_checkpoint):
+def test_predictions_equal_plain_transformers(slow, slow_checkpoint):
     folder = slow_checkpoint(slow)
     nlp = trf_bridge.from_pretrained(folder)
     plain = oracles.load_plain_tokenizer(folder)
@@ -244,7 +244,7 @@ def tiny_width(nlp):
     return nlp.get_pipe("trf_tok2vec").model.get_dim("nO")
 
 
-def test_saved_pipelines_give_the_same(slow, slow_checkpoint, tmp_path):
+def test_saved_pipelines_return_the_same(slow, slow_checkpoint, tmp_path):
     nlp = trf_bridge.from_pretrained(slow_checkpoint(slow), overflow="window", stride=2)
     expected = nlp(TEXT)
     nlp.to_disk(tmp_path / "saved")
@@ -256,13 +256,13 @@ def test_saved_pipelines_give_the_same(slow, slow_checkpoint, tmp_path):
         assert doc._.trf_word_pieces_ == expected._.trf_word_pieces_
         assert doc._.trf_alignment == expected._.trf_alignment
         numpy.testing.assert_array_equal(doc.tensor, expected.tensor)
-    # As for a process that is spawned.
+    # A spawned process unpickles the component.
     wordpiecer = pickle.loads(pickle.dumps(nlp.get_pipe("trf_wordpiecer")))
     (pieces,) = wordpiecer.predict([expected])
     assert pieces.ids.tolist() == expected._.trf_word_pieces.tolist()
 
 
-def test_many_threads_and_processes_share_it(slow, slow_checkpoint):
+def test_threads_and_processes_share_a_tokenizer(slow, slow_checkpoint):
     nlp = trf_bridge.from_pretrained(slow_checkpoint(slow))
     given_texts = [TEXT, LONG, "Anna.", "ξψ"] * 5
     expected = [get_wordpieces(doc).offsets.tolist() for doc in nlp.pipe(given_texts)]
@@ -276,7 +276,7 @@ def test_many_threads_and_processes_share_it(slow, slow_checkpoint):
     assert [get_wordpieces(doc).offsets.tolist() for doc in docs] == expected
 
 
-def test_it_learns(slow_checkpoint):
+def test_pipeline_learns(slow_checkpoint):
     from spacy.training import Example
 
     nlp = trf_bridge.from_pretrained(slow_checkpoint("own"))
@@ -296,7 +296,7 @@ def test_it_learns(slow_checkpoint):
 
 
 class Broken:
-    """A tokenizer of which one method is replaced."""
+    """Wraps a tokenizer and replaces some of its methods."""
 
     def __init__(self, plain, **methods):
         self._plain = plain
@@ -316,7 +316,7 @@ def own(slow_checkpoint):
     return oracles.load_plain_tokenizer(slow_checkpoint("own"))
 
 
-def test_template_that_changes_wordpieces_is_refused(own):
+def test_template_that_changes_wordpieces_raises(own):
     backend = SlowBackend(own)
     backend._tokenizer = Broken(own, build_inputs_with_special_tokens=lambda ids: [*ids[::-1], 2])
     assert backend.encode("a").ids == own("a")["input_ids"]
@@ -325,7 +325,7 @@ def test_template_that_changes_wordpieces_is_refused(own):
         backend.encode("ab")
 
 
-def test_type_ids_that_do_not_fit_the_template_are_made_to(own):
+def test_type_ids_for_another_template_are_replaced(own):
     backend = SlowBackend(
         Broken(own, create_token_type_ids_from_sequences=lambda ids, more=None: [7])
     )
@@ -333,7 +333,7 @@ def test_type_ids_that_do_not_fit_the_template_are_made_to(own):
     assert backend.encode(("ab", "c")).type_ids == [0, 0, 0, 1, 0]
 
 
-def test_tokenizer_that_can_not_be_taken_apart_is_refused(own):
+def test_tokenizer_whose_steps_differ_from_a_call_raises(own):
     def refuse(text):
         raise NotImplementedError
 
@@ -350,7 +350,7 @@ def test_tokenizer_that_can_not_be_taken_apart_is_refused(own):
         )
 
 
-def test_guessed_places_are_counted_once_for_all_texts(own):
+def test_guessed_offsets_warn_once_for_all_texts(own):
     backend = SlowBackend(own)
     backend._tokenizer = Broken(
         own, tokenize=lambda text: ["<unk>", "a", "<unk>", "<unk>"] * (" a " in text)
@@ -370,7 +370,7 @@ def test_missing_library_is_named(slow_checkpoint, monkeypatch):
         load_tokenizer(folder)
 
 
-def test_copies_give_the_same(own):
+def test_copies_return_the_same(own):
     backend = SlowBackend(own)
     copied = copy.deepcopy(backend)
     assert copied._tokenizer is not own
@@ -378,14 +378,14 @@ def test_copies_give_the_same(own):
     assert len(copied.encode("abcdefgh")) == 9
 
 
-def test_vocabulary_with_and_without_what_was_added(own):
+def test_vocabulary_with_and_without_added_pieces(own):
     backend = SlowBackend(own)
     assert set(backend.get_vocab()) == set(own.get_vocab())
     without = backend.get_vocab(with_added_tokens=False)
     assert set(own.get_vocab()) - set(without) == set(own.get_added_vocab())
 
 
-def test_strings_hold_no_nul(slow_checkpoint):
+def test_strings_contain_no_nul(slow_checkpoint):
     tokenizer = wrap(oracles.load_plain_tokenizer(slow_checkpoint("byt5")))
     ids = tokenizer.encode(["a\0b"]).wordpieces.ids
     assert tokenizer.join_strings(ids).split("\0") == ["a", escape_piece("\0"), "b", "</s>"]
