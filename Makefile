@@ -80,10 +80,12 @@ $(PEERS_FOLDER)/%/.installed: benchmarks/peers/%.txt
 	@env -u PIP_CONSTRAINT -u PIP_BUILD_CONSTRAINT $(@D)/bin/python -m pip install -r $<
 	@touch $@
 
-lint: $(VENV)/.installed ## check style and format with ruff
+lint: $(VENV)/.installed ## check style and format with ruff, and the words of the prose
 	@echo "== ruff"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@echo "== prose"
+	@$(BIN)/python packaging/check_prose.py
 
 types: $(VENV)/.installed ## check types with mypy
 	@echo "== mypy"
