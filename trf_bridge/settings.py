@@ -156,12 +156,10 @@ class TransformerSettings(CheckpointSettings):
         check_choice("precision", self.precision, ("fp32", "bf16", "fp16", "auto"))
         check_choice("products", self.products, ("auto", "torch", "onednn"))
         check_freeze(self.freeze)
-        if not isinstance(self.layer_lr_decay, (int, float)) or not 0 < self.layer_lr_decay <= 1:
-            raise ValueError(
-                errors.TB025.format(
-                    field="layer_lr_decay", least=0, most=1, got=self.layer_lr_decay
-                )
-            )
+        decay = self.layer_lr_decay
+        if not isinstance(decay, (int, float)) or not 0 < decay <= 1:
+            message = errors.TB025.format(field="layer_lr_decay", least=0, most=1, got=decay)
+            raise ValueError(message)
 
 
 def defaults_of(settings: type[CheckpointSettings]) -> dict[str, Any]:
@@ -183,10 +181,9 @@ def descriptions_of(settings: type[CheckpointSettings]) -> dict[str, str]:
 
 
 def takes_settings(settings: type[CheckpointSettings]) -> Callable[[FunctionT], FunctionT]:
-    """Give a function with `**settings` the signature that lists the fields of a settings class.
+    """List the fields of a settings class in the signature of a function with `**settings`.
 
-    spaCy checks a config against the signature of the function that it names, and fills in the
-    defaults from there.
+    spaCy checks a config against the signatures of registered functions, and adds the defaults.
 
     settings (type): The class.
     RETURNS (callable): The decorator.
@@ -200,16 +197,12 @@ def takes_settings(settings: type[CheckpointSettings]) -> Callable[[FunctionT], 
             for parameter in signature.parameters.values()
             if parameter.kind is not parameter.VAR_KEYWORD
         ]
-        names = {parameter.name for parameter in own}
         listed = [
             inspect.Parameter(
-                field.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=field.default,
-                annotation=hints[field.name],
+                name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hints[name]
             )
-            for field in dataclasses.fields(settings)
-            if field.name not in names
+            for name, default in defaults_of(settings).items()
+            if name not in signature.parameters
         ]
         parameters = [*own, *listed]
         function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]

@@ -157,9 +157,9 @@ def sample_inputs(model: PreTrainedModel, traits: Traits) -> list[torch.Tensor]:
         device.
     """
     device = next(model.parameters()).device
-    known = [i for i in range(min(traits.n_rows, 50)) if i != traits.pad_id]
+    valid = [i for i in range(min(traits.n_rows, 50)) if i != traits.pad_id]
     n_pieces = sum(SAMPLE_LENGTHS)
-    ids = torch.tensor([known[i * 7 % len(known)] for i in range(n_pieces)], device=device)
+    ids = torch.tensor([valid[i * 7 % len(valid)] for i in range(n_pieces)], device=device)
     return list(ids.split(SAMPLE_LENGTHS))
 
 

@@ -1,4 +1,4 @@
-"""torch in forked processes: one thread, whoever runs the model."""
+"""torch in forked processes: one thread, with every engine."""
 
 from __future__ import annotations
 

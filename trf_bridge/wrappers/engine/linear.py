@@ -92,7 +92,7 @@ class _Product(torch.autograd.Function):
         return d_input, d_weight, d_bias
 
 
-# torch gives `apply` no types.
+# `apply` has no types in torch.
 _differentiable_product: Callable[..., torch.Tensor] = _Product.apply
 
 

@@ -1,8 +1,8 @@
 """A copy of a model in a lower precision, for prediction.
 
-Mixed precision converts the weights each time they are used, and goes back to float32 in between.
-Training needs that and prediction does not: a model that is in the lower precision throughout is
-faster. The copy is recreated when the weights of the original have changed.
+Mixed precision converts the weights each time they are used, and returns to float32 in between.
+Training needs that and prediction does not: a model entirely in the lower precision is faster. The
+copy is recreated when the weights of the original have changed.
 """
 
 from __future__ import annotations

@@ -142,7 +142,7 @@ def pack_inputs(
         arrays["token_type_ids"] = type_ids
     arguments: dict[str, Any] = {"layout": Layout(lengths, device, n_filler)}
     for name, array in arrays.items():
-        # The first wordpiece is a valid filler for any model: some give padding no position.
+        # The first wordpiece has a valid position in any model: in some, padding has none.
         filled = numpy.pad(array, (0, n_filler), constant_values=array[0])
         arguments[name] = torch.from_numpy(filled[None]).to(device)
     return arguments

@@ -153,7 +153,7 @@ class _Unpad(torch.autograd.Function):
         return d_padded.index_copy_(0, ctx.cells, d_rows), None
 
 
-# torch gives `apply` no types.
+# `apply` has no types in torch.
 _gather: Callable[..., torch.Tensor] = _Gather.apply
 _unpad: Callable[..., torch.Tensor] = _Unpad.apply
 

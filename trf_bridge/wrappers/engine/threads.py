@@ -8,7 +8,7 @@ import torch
 
 
 class ForkGuard:
-    """Gives torch one thread in a forked process.
+    """Sets torch to one thread in a forked process.
 
     `nlp.pipe(n_process=2)` forks. Threads don't survive a fork, but OpenMP, which torch uses, waits
     for the threads that its parent had.
@@ -19,7 +19,7 @@ class ForkGuard:
         self._pid = os.getpid()
 
     def check(self) -> None:
-        """Give torch one thread if this is a forked process. Call it before torch computes."""
+        """Set torch to one thread in a forked process. Call it before torch computes."""
         if os.getpid() != self._pid:
             torch.set_num_threads(1)
             self._pid = os.getpid()

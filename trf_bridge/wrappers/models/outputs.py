@@ -145,14 +145,14 @@ class GradientBuffer:
     def _join(
         self, arrays: Sequence[Array | None], sizes: Sequence[int], axis: int
     ) -> torch.Tensor | None:
-        """Concatenate, with zeros for the Docs that have none; None where no Doc has any."""
-        given = [array for array in arrays if array is not None]
-        if not given:
+        """Concatenate gradients, with zeros for Docs without one; None if no Doc has one."""
+        present = [array for array in arrays if array is not None]
+        if not present:
             return None
         parts = []
         for array, size in zip(arrays, sizes, strict=True):
             if array is None:
-                shape = list(given[0].shape)
+                shape = list(present[0].shape)
                 shape[axis] = size
                 parts.append(torch.zeros(shape, device=self._device))
             else:
