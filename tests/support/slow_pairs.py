@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import oracles
 import spacy
 
-from trf_bridge.wrappers.tokenizers.slow.backend import SlowBackend
+from trf_bridge.wrappers.tokenizers.slow_backend import SlowBackend
 
 
 class SlowPair(NamedTuple):

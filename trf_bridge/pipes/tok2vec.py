@@ -18,8 +18,8 @@ from .. import errors
 from ..settings import TransformerSettings, defaults_of
 from ..wrappers.engine import Engine
 from ..wrappers.files import FORMAT, check_format, read_json
-from ..wrappers.models.generations import check_origin, describe_origin
 from ..wrappers.models.layer import get_shim, sync_dims
+from ..wrappers.models.versions import check_origin, describe_origin
 from .doc.attributes import install_extensions
 from .heads.listener import Listener
 from .heads.pending import EarlyStep, PendingBatch, PendingSlot

@@ -19,7 +19,7 @@ from ..configs import max_length as find_max_length
 from .forking import guard_forks
 from .loading import copy_backend, load_tokenizer
 from .pair_encoding import Pair, encode_pair
-from .slow.backend import SlowBackend
+from .slow_backend import SlowBackend
 from .windows import WindowPlanner
 
 if TYPE_CHECKING:

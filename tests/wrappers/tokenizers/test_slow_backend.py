@@ -23,8 +23,8 @@ import trf_bridge
 from trf_bridge.pipes.doc.records import get_wordpieces
 from trf_bridge.types import escape_piece
 from trf_bridge.wrappers.tokenizers.loading import load_tokenizer
-from trf_bridge.wrappers.tokenizers.slow.backend import SlowBackend
 from trf_bridge.wrappers.tokenizers.slow.surfaces import SurfaceReader, learn_bytes
+from trf_bridge.wrappers.tokenizers.slow_backend import SlowBackend
 from trf_bridge.wrappers.tokenizers.tokenizer import WordpieceTokenizer
 
 TEXT = "Apple pie is delicious. Is it “Käsespätzle”? Yes… [SEP] </s> <end> 👩‍👩‍👧 ξψ ẞ."

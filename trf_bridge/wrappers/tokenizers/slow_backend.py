@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .... import errors
-from ....types import Array
-from ..forking import ForkSafeLock
-from .placing import place_pieces
-from .surfaces import SurfaceReader
+from ... import errors
+from ...types import Array
+from .forking import ForkSafeLock
+from .slow.placing import place_pieces
+from .slow.surfaces import SurfaceReader
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
