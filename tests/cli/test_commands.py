@@ -196,7 +196,7 @@ def test_created_folders_are_removed_after_an_error(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*")] == ["there"]
 
 
-def test_file_in_the_place_of_a_folder_is_an_error(tmp_path: Path) -> None:
+def test_file_instead_of_a_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "file" / "out", tmp_path / "file" / "a" / "b"):

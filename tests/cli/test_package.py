@@ -126,7 +126,7 @@ def test_wheel_of_a_recipe(recipe: Path, pipeline: Callable[..., Language], tmp_
 
 
 def test_recipe_takes_each_setting_of_the_pipeline(recipe: Path) -> None:
-    """The fields of the checkpoint are not among them: they have a block of their own."""
+    """The fields of the checkpoint are not among them: they are in another block."""
     text = recipe.read_text(encoding="utf8")
     checkpoint = {field.name for field in dataclasses.fields(CheckpointSettings)}
     settings = defaults_of(WordpiecerSettings) | defaults_of(TransformerSettings)

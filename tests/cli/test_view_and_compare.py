@@ -228,7 +228,7 @@ def test_view_serves_the_page_and_nothing_else(saved, pipeline, tmp_path):
     args = [sys.executable, "-c", COMMAND, "trf", "view", saved / "plain", TEXT, "--serve", "0"]
     # Elsewhere than in the checkout, whose package is not the one that is installed.
     process = subprocess.Popen(args, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
-    # Reading from the process has no timeout of its own; it ends when the process does.
+    # Reading from the process has no timeout, and ends when the process does.
     watchdog = threading.Timer(SECONDS, process.kill)
     watchdog.start()
     try:

@@ -39,8 +39,8 @@ def command(
     For texts: the wordpieces of each token with their weights, and the boundary pieces of its
     sentence. For a corpus: wordpieces per token, unknown wordpieces, sentences longer than the
     maximum, the longest sentences, and the share of padding for several values of words_per_batch.
-    The padding depends on the engine that runs the transformer; a pipeline without one is measured
-    as if its inputs were padded. The transformer itself is not run.
+    The padding is that of the engine of the pipeline's transformer, or that of padded inputs if the
+    pipeline has no transformer. The transformer itself is not run.
 
     \b
     Example:

@@ -23,13 +23,13 @@ def command(
     name: Annotated[
         str | None,
         typer.Option(
-            "--name", "-n", help="Name of the package, for a pipeline.", show_default=False
+            "--name", "-n", help="Name of the package; not for recipes.", show_default=False
         ),
     ] = None,
     version: Annotated[
         str | None,
         typer.Option(
-            "--version", "-v", help="Version of the package, for a pipeline.", show_default=False
+            "--version", "-v", help="Version of the package; not for recipes.", show_default=False
         ),
     ] = None,
     code: Annotated[
@@ -37,7 +37,7 @@ def command(
         typer.Option(
             "--code",
             "-c",
-            help="Comma-separated Python files with code that a pipeline needs.",
+            help="Comma-separated Python files with code that the pipeline needs; not for recipes.",
             show_default=False,
         ),
     ] = None,
