@@ -98,9 +98,7 @@ def test_docs_of_words_and_spaces(load, kind, drawn):
 def test_retokenized_docs(load, kind, when, data):
     """Tokens are merged and split, before or after the Doc is split into wordpieces."""
     doc = NLP.make_doc(data.draw(texts()))
-    # The boundaries are set before, because those of a Doc without any depend on its tokens.
-    for token in doc:
-        token.is_sent_start = token.i == 0
+    mark_one_sentence(doc)
     merges, splits = data.draw(retokenizations(doc))
     text = doc.text
     wordpiecer = make_wordpiecer(load(kind))
@@ -113,9 +111,16 @@ def test_retokenized_docs(load, kind, when, data):
         for token, parts in splits:
             retokenizer.split(doc[token], parts, heads=[doc[token]] * len(parts))
     assert doc.text == text
+    mark_one_sentence(doc)
     if when == "before":
         wordpiecer(doc)
     check(doc, load(kind))
+
+
+def mark_one_sentence(doc):
+    """Set the boundaries of a Doc, because those of a Doc without any depend on its tokens."""
+    for token in doc:
+        token.is_sent_start = token.i == 0
 
 
 @given(text=texts(40))
