@@ -299,7 +299,7 @@ def test_public_names_are_described() -> None:
     assert list(rows_of(section(text, "Wordpieces"))) == fields
 
 
-def test_settings_are_described_in_the_place_of_keyword_arguments() -> None:
+def test_settings_are_described_instead_of_keyword_arguments() -> None:
     """The table of a function with `**settings` has the fields of the settings classes."""
     rows = rows_of(section(generated("public names"), "from_pretrained"))
     fields = {
@@ -495,7 +495,7 @@ def look(
     force: Annotated[bool, typer.Option("--force", help="Overwrite.")] = False,
     secret: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
-    """Look at a text.
+    """Check a text.
 
     More of it, with `code` and <tags>.
 

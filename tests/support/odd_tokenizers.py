@@ -88,7 +88,7 @@ def expands() -> Tokenizer:
 
 @odd
 def strips() -> Tokenizer:
-    """The ends of the text are cut off, accents dropped, letters made small, forms composed."""
+    """White space at both ends and accents are dropped, letters lower-cased, forms composed."""
     normalizer = normalizers.Sequence(
         [
             normalizers.Strip(),
@@ -273,7 +273,7 @@ def boundary_behind_only() -> Tokenizer:
 
 @odd
 def greedy_special_tokens() -> Tokenizer:
-    """Special tokens that swallow the space around them, or stand only as words of their own."""
+    """Special tokens that swallow the space around them, or are only recognized as whole words."""
     tokenizer = _byte_level(pre_tokenizers.ByteLevel(add_prefix_space=False))
     tokenizer.add_special_tokens(
         [

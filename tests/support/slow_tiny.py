@@ -197,7 +197,7 @@ class OwnTokenizer(PreTrainedTokenizer):
 
 @cache
 def register() -> None:
-    """Tell transformers of the user's classes, as a user would."""
+    """Register the user's classes with transformers, as a user would."""
     AutoConfig.register(OwnConfig.model_type, OwnConfig)
     AutoModel.register(OwnConfig, OwnModel)
     AutoTokenizer.register(OwnConfig, slow_tokenizer_class=OwnTokenizer)

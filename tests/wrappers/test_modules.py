@@ -16,7 +16,7 @@ needs_onednn = pytest.mark.skipif(
 
 
 def convert(layer):
-    """Return what `choose_products` puts in the place of a layer."""
+    """Return the layer that `choose_products` replaces a layer with."""
     model = nn.Sequential(layer)
     choose_products(model, "onednn")
     return model[0]

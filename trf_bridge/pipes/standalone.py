@@ -27,8 +27,8 @@ def Tok2VecTransformer(
 ) -> Model[InT, list[Array]]:
     """Build a token-to-vector layer with a transformer of its own.
 
-    `nlp.replace_listeners` puts it in the place of a `Tok2VecListener`. It needs a trf_wordpiecer
-    in the pipeline, as the shared transformer does.
+    `nlp.replace_listeners` replaces a `Tok2VecListener` with it. It needs a trf_wordpiecer in the
+    pipeline, as the shared transformer does.
 
     trf_name (str): A folder, or a name on the Hugging Face hub.
     grad_factor (float): Factor of the gradient.

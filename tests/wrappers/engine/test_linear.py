@@ -21,7 +21,7 @@ TEXT = "The sea is calm tonight. The tide is full."
 
 
 def convert(layer, products="onednn"):
-    """Return what `choose_products` puts in the place of a layer."""
+    """Return the layer that `choose_products` replaces a layer with."""
     model = nn.Sequential(layer)
     choose_products(model, products)
     return model[0]

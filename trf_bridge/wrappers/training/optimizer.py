@@ -68,9 +68,9 @@ def _adam_step(optimizer: Optimizer, updated: Mapping[Key, tuple[Any, float]]) -
     """Compute the step of thinc's Adam in one pass over the weights.
 
     thinc computes it one array and one operation at a time, on one core; torch's fused Adam is
-    several times as fast. The formulas differ in the place of epsilon: thinc adds it to the root of
-    the second moment before the correction of its bias, torch after it. The moments are stored in
-    thinc's optimizer.
+    several times as fast. The formulas differ in where epsilon is added: thinc adds it to the root
+    of the second moment before the correction of its bias, torch after it. The moments are stored
+    in thinc's optimizer.
     """
     from torch.optim.adamw import adamw
 
