@@ -197,7 +197,7 @@ def test_half_of_a_surrogate_pair_raises(load, kind, text):
         NLP(text)
     place = next(i for i, char in enumerate(text) if 0xD800 <= ord(char) < 0xE000)
     tokenizer = make_wordpiecer(load(kind)).tokenizer
-    with pytest.raises(ValueError, match=rf"\[TB039\] .*U\+D[0-9A-F]+, .* character {place}:"):
+    with pytest.raises(ValueError, match=rf"\[TB039\] .*U\+D[0-9A-F]+, .* character {place}\."):
         tokenizer.encode(["a", text])
 
 
