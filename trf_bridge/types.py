@@ -133,4 +133,5 @@ def _unescape(piece: str) -> str:
 
 
 def _copy(array: Array | None) -> Array | None:
+    """Copy an array; None remains None."""
     return None if array is None else array.copy()

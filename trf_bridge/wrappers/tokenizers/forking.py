@@ -48,6 +48,7 @@ _saved_values: list[str | None] = []
 
 
 def _before_fork() -> None:
+    """Set the variable for the child."""
     # tokenizers reads the variable in the child, before any Python code runs there. With "true" it
     # would wait for the threads of the parent.
     _saved_values.append(os.environ.get(PARALLELISM))
@@ -55,6 +56,7 @@ def _before_fork() -> None:
 
 
 def _after_fork() -> None:
+    """Restore the variable in the parent."""
     value = _saved_values.pop()
     if value is None:
         del os.environ[PARALLELISM]

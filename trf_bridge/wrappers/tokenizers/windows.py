@@ -193,6 +193,7 @@ def _combine(boundary: Array, stretches: Sequence[_Stretches]) -> list[_Window]:
     """Combine the start of each part with every stretch of the other."""
 
     def build(read: Sequence[Array], own: Sequence[Array], spans: list[Range]) -> _Window:
+        """Add the boundary pieces, and sort the wordpieces."""
         rows = numpy.sort(numpy.concatenate([boundary, *read]))
         return _Window(rows, numpy.isin(rows, numpy.concatenate([boundary, *own])), spans)
 
