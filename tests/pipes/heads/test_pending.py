@@ -115,6 +115,25 @@ def test_gradients_are_closed_after_use():
         held += 1.0
 
 
+def test_gradients_are_writable_until_the_backward_pass_ends():
+    """torch 2.6 cannot import read-only arrays. An error closes the gradients, too."""
+    docs = make_docs()
+    writable = []
+
+    def fail(gradients):
+        writable.extend(g.last_hidden_state.flags.writeable for g in gradients)
+        raise RuntimeError("out of memory")
+
+    batch = PendingBatch(docs, fail, "trf")
+    for doc in docs:
+        add_gradient(doc, "last_hidden_state", 1.0)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        batch.carry_out()
+    assert writable == [True, True]
+    assert batch.closed
+    assert not any(doc._.trf_d_last_hidden_state.flags.writeable for doc in docs)
+
+
 @pytest.mark.parametrize("output", ["last_hidden_state", "pooler_output"])
 def test_closed_gradients_cannot_be_set_for_any_output(output):
     """This includes outputs whose gradient did not exist at the backward pass."""

@@ -104,10 +104,12 @@ class PendingBatch:
                     raise ValueError(errors.TB023.format(output=name, name=self._name))
                 total += squares
         self.closed = True
-        for doc in self.docs:
-            close_gradients(doc)
-        if total:
-            self._backprop(gradients)
+        try:
+            if total:
+                self._backprop(gradients)
+        finally:  # not before: torch 2.6 cannot import read-only arrays
+            for doc in self.docs:
+                close_gradients(doc)
         return float(total**0.5)
 
     def warn_of_silence(self, heads: Sequence[str]) -> None:
