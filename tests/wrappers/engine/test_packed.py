@@ -141,7 +141,10 @@ def test_model_whose_outputs_would_change_is_left_alone(checkpoint, change):
     expected = model(input_ids=torch.tensor([[5, 6, 7]])).last_hidden_state
     support = use_packed(model, traits)
     assert support.first_position is None
-    assert support.reason.startswith(CHANGES[change])
+    reason = CHANGES[change]
+    if not passes_arguments_on("BertModel") and change in (pools_every_wordpiece, returns_no_numbers):
+        reason = CHANGES[takes_no_layout]  # this version of transformers never gets further
+    assert support.reason.startswith(reason)
     assert "\n" not in support.reason
     assert model.config._attn_implementation == "sdpa"
     assert model(input_ids=torch.tensor([[5, 6, 7]])).last_hidden_state.equal(expected)
