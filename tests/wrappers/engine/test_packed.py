@@ -142,8 +142,9 @@ def test_model_whose_outputs_would_change_is_left_alone(checkpoint, change):
     support = use_packed(model, traits)
     assert support.first_position is None
     reason = CHANGES[change]
-    if not passes_arguments_on("BertModel") and change in (pools_every_wordpiece, returns_no_numbers):
-        reason = CHANGES[takes_no_layout]  # this version of transformers never gets further
+    if change in (pools_every_wordpiece, returns_no_numbers):
+        # Some versions of transformers refuse the layout before these changes have an effect.
+        reason = reason if passes_arguments_on("BertModel") else "it cannot run on a packed row ("
     assert support.reason.startswith(reason)
     assert "\n" not in support.reason
     assert model.config._attn_implementation == "sdpa"
