@@ -42,9 +42,14 @@ def sentence_bounds(doc: Doc) -> Array:
     """
     if not len(doc):
         return numpy.empty((0, 2), dtype="int64")
-    if has_sentences(doc):
+    if "sents" in doc.user_hooks:
         return numpy.asarray([(sentence.start, sentence.end) for sentence in doc.sents])
-    starts = numpy.flatnonzero(RULES.predict([doc])[0])
+    # `doc.sents` and `doc.has_annotation` create an object for each token.
+    is_start = doc.to_array(["SENT_START"]).ravel()
+    if is_start[1:].any():
+        starts = numpy.append(0, 1 + numpy.flatnonzero(is_start[1:] == 1))
+    else:
+        starts = numpy.flatnonzero(RULES.predict([doc])[0])
     return numpy.stack([starts, numpy.append(starts[1:], len(doc))], axis=1)
 
 
