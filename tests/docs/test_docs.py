@@ -512,7 +512,7 @@ def test_commands_are_described() -> None:
     app.command("other")(lambda: None)
     text = importlib.import_module("commands").commands(typer.main.get_command(app))
     assert re.findall(r"^## (\w+)$", text, re.M) == ["look", "other"]
-    assert re.match(r"## look\n\n```text\npython -m spacy trf look .+\n```\n\nLook at a text", text)
+    assert re.match(r"## look\n\n```text\npython -m spacy trf look .+\n```\n\nCheck a text", text)
     assert "\n\nMore of it, with `code` and \\<tags\\>.\n\n" in text
     assert "\n\nExample:\n\n```text\nlook TEXT\n  and more\n```\n" in text
     assert re.search(r"^\| `text\S* .*` \| .* \|$", text, re.M)

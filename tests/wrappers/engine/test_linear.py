@@ -228,6 +228,7 @@ def test_two_processes_compute_the_same_bits(fresh, tmp_path):
             run = subprocess.run(
                 [sys.executable, "-c", TENSORS, TEXT, *folders],
                 env={**os.environ, "PYTHONHASHSEED": str(n_busy)},
+                cwd=tmp_path,  # with the installed package, not the checkout
                 capture_output=True,
                 text=True,
                 check=True,
