@@ -205,7 +205,8 @@ def test_hovering_shows_the_boundary_pieces_of_the_own_windows(show, pipeline):
         highlighted = page.evaluate(
             "[...document.querySelectorAll('.trf-piece.trf-on')].map(e => Number(e.dataset.row))"
         )
-        assert highlighted == doc._.trf_alignment[token.i]
+        # A boundary piece in the middle of linked pieces is drawn after them.
+        assert sorted(highlighted) == doc._.trf_alignment[token.i]
         n_summands = page.texts(".trf-readout")[0].count(" + ") + 1
         assert n_summands == len(highlighted) < sum(map(bool, doc._.trf_boundary)) + 1
 
