@@ -207,6 +207,9 @@ def test_hovering_shows_the_boundary_pieces_of_the_own_windows(show, pipeline):
         )
         # A boundary piece in the middle of linked pieces is drawn after them.
         assert sorted(highlighted) == doc._.trf_alignment[token.i]
+        for boundary in (False, True):
+            rows = [row for row in highlighted if bool(doc._.trf_boundary[row]) is boundary]
+            assert rows == sorted(rows)
         n_summands = page.texts(".trf-readout")[0].count(" + ") + 1
         assert n_summands == len(highlighted) < sum(map(bool, doc._.trf_boundary)) + 1
 
