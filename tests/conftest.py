@@ -95,6 +95,14 @@ def no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     assert not attempts
 
 
+@pytest.fixture
+def fixed_seed() -> None:
+    """Fix the seeds of all random numbers before a test."""
+    from spacy.util import fix_random_seed
+
+    fix_random_seed(0)
+
+
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Return a function: name of a family -> folder of its tiny checkpoint, shared by all tests."""

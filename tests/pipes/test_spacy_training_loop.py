@@ -40,10 +40,7 @@ from training_loops import (
 from trf_bridge.pipes import tok2vec
 from trf_bridge.pipes.predictions import run_transformer
 
-
-@pytest.fixture(autouse=True)
-def fixed_seed():
-    spacy.util.fix_random_seed(0)
+pytestmark = pytest.mark.usefixtures("fixed_seed")
 
 
 # Accumulated steps

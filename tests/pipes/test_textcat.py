@@ -31,11 +31,7 @@ from torch_oracle import (
     read,
 )
 
-
-@pytest.fixture(autouse=True)
-def fixed_seed():
-    spacy.util.fix_random_seed(0)
-
+pytestmark = pytest.mark.usefixtures("fixed_seed")
 
 LABELS = ["MARITIME", "BAKING", "OTHER"]
 TEXTS = [
@@ -157,8 +153,9 @@ def test_overfits_32_examples(fresh, architecture, exclusive):
     textcat = add_textcat(nlp, architecture, exclusive, initialize=False)
     examples = labelled(nlp, texts, given)
     textcat.initialize(lambda: examples, nlp=nlp)
-    optimizer = make_adam(0.01, L2=0.0, eps=1e-8)
-    for _ in range(40):
+    # At a rate of 0.01, single examples still change their class when the loss is nearly 0.
+    optimizer = make_adam(0.005, L2=0.0, eps=1e-8)
+    for _ in range(60):
         nlp.update(examples, sgd=optimizer)
     scores = nlp.evaluate(examples)
     assert scores["cats_macro_f"] == 1.0

@@ -7,7 +7,6 @@ from functools import partial
 
 import numpy
 import pytest
-import spacy
 from spacy.training import Example
 from tiny import FAMILIES, WIDTH
 from torch_oracle import (
@@ -30,11 +29,7 @@ from trf_bridge.pipes.doc.records import get_alignment, get_wordpieces
 from trf_bridge.pipes.heads.sentence_vectors import ClassVectors, MeanVectors
 from trf_bridge.types import Activations
 
-
-@pytest.fixture(autouse=True)
-def fixed_seed():
-    spacy.util.fix_random_seed(0)
-
+pytestmark = pytest.mark.usefixtures("fixed_seed")
 
 TEXTS = [
     "My name is Robert. Apple pie is delicious! Is it?",

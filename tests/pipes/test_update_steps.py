@@ -28,10 +28,7 @@ from torch_oracle import (
 )
 from training_loops import BATCHES, TEXTS, plain_loop
 
-
-@pytest.fixture(autouse=True)
-def fixed_seed():
-    spacy.util.fix_random_seed(0)
+pytestmark = pytest.mark.usefixtures("fixed_seed")
 
 
 @pytest.mark.parametrize("each_step", [True, False], ids=["read-each-step", "read-at-the-end"])

@@ -1,7 +1,7 @@
 """Tokenizers of every make: normalizers, pre-tokenizers, models and post-processors in odd company.
 
 None of them belongs to a model of `tiny`. A new one is one function under `@odd`, which returns a
-tokenizer of the `tokenizers` library; those that learn are trained on one page.
+tokenizer of the `tokenizers` library; those that learn their pieces learn them from one page.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from tiny_tokenizers import PAGE
+from learned_pieces import count_words, learn_bpe, learn_unigram, learn_wordpiece
+from tiny_tokenizers import PAGE, assemble
 from tokenizers import (
     AddedToken,
     Regex,
@@ -20,7 +21,6 @@ from tokenizers import (
     normalizers,
     pre_tokenizers,
     processors,
-    trainers,
 )
 
 SPECIALS = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "<s>", "</s>", "<|endoftext|>"]
@@ -187,13 +187,12 @@ def not_cut_at_all() -> Tokenizer:
 
 @odd
 def word_level() -> Tokenizer:
-    tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    trainer = trainers.WordLevelTrainer(
-        vocab_size=200, special_tokens=SPECIALS, show_progress=False
-    )
-    tokenizer.train_from_iterator(PAGE.splitlines(), trainer)
-    return _surround(tokenizer, "[CLS] $A [SEP]")
+    pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    words = count_words(PAGE.splitlines(), None, pre_tokenizer)
+    frequent = sorted(words, key=lambda word: (-words[word], word))
+    vocabulary = {piece: i for i, piece in enumerate([*SPECIALS, *frequent][:200])}
+    model = models.WordLevel(vocabulary, unk_token="[UNK]")
+    return _surround(assemble(model, SPECIALS, None, pre_tokenizer), "[CLS] $A [SEP]")
 
 
 @odd
@@ -214,17 +213,11 @@ def fused_unknowns() -> Tokenizer:
 @odd
 def end_of_word() -> Tokenizer:
     """As GPT-1: characters joined up to a mark at the end of each word."""
-    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]", end_of_word_suffix="</w>"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    normalizer, pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    words = count_words([PAGE], normalizer, pre_tokenizer)
+    model = learn_bpe(words, 400, SPECIALS, unk_token="[UNK]", end_of_word_suffix="</w>")
+    tokenizer = assemble(model, SPECIALS, normalizer, pre_tokenizer)
     tokenizer.decoder = decoders.BPEDecoder("</w>")
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=SPECIALS,
-        end_of_word_suffix="</w>",
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator([PAGE], trainer)
     return tokenizer
 
 
@@ -305,65 +298,31 @@ def added_words() -> Tokenizer:
 
 
 def _wordpiece(normalizer: Any, pre_tokenizer: Any) -> Tokenizer:
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    if normalizer is not None:
-        tokenizer.normalizer = normalizer
-    tokenizer.pre_tokenizer = pre_tokenizer
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=300, special_tokens=SPECIALS, show_progress=False
-    )
-    tokenizer.train_from_iterator(PAGE.splitlines(), trainer)
-    return _surround(tokenizer, "[CLS] $A [SEP]")
+    words = count_words(PAGE.splitlines(), normalizer, pre_tokenizer)
+    model = learn_wordpiece(words, 300, SPECIALS, "[UNK]")
+    return _surround(assemble(model, SPECIALS, normalizer, pre_tokenizer), "[CLS] $A [SEP]")
 
 
 def _byte_level(pre_tokenizer: Any) -> Tokenizer:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizer
+    words = count_words([PAGE], None, pre_tokenizer)
+    model = learn_bpe(words, 400, SPECIALS, pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = assemble(model, SPECIALS, None, pre_tokenizer)
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=SPECIALS,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator([PAGE], trainer)
     return tokenizer
 
 
 def _bytes_for_unknown() -> Tokenizer:
     """BPE on characters, which falls back to pieces for single bytes."""
-    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]", fuse_unk=True, byte_fallback=True))
-    tokens = [f"<0x{byte:02X}>" for byte in range(256)]
-    trainer = trainers.BpeTrainer(
-        vocab_size=600, special_tokens=[*SPECIALS, *tokens], show_progress=False
-    )
-    tokenizer.train_from_iterator([PAGE[:900].replace(" ", "▁")], trainer)
-    vocabulary = tokenizer.get_vocab()
-    merges = _merges(tokenizer)
-    fresh = Tokenizer(
-        models.BPE(vocabulary, merges, unk_token="[UNK]", fuse_unk=True, byte_fallback=True)
-    )
-    fresh.add_special_tokens([AddedToken(piece, special=True) for piece in SPECIALS])
-    return _surround(fresh, "<s> $A")
-
-
-def _merges(tokenizer: Tokenizer) -> list[tuple[str, str]]:
-    import json
-
-    merges = json.loads(tokenizer.to_str())["model"]["merges"]
-    return [tuple(merge) for merge in merges]
+    words = count_words([PAGE[:900].replace(" ", "▁")], None, None)
+    pieces = [*SPECIALS, *(f"<0x{byte:02X}>" for byte in range(256))]
+    model = learn_bpe(words, 600, pieces, unk_token="[UNK]", fuse_unk=True, byte_fallback=True)
+    return _surround(assemble(model, SPECIALS, None, None), "<s> $A")
 
 
 def _unigram(normalizer: Any, pre_tokenizer: Any) -> Tokenizer:
-    tokenizer = Tokenizer(models.Unigram())
-    if normalizer is not None:
-        tokenizer.normalizer = normalizer
-    tokenizer.pre_tokenizer = pre_tokenizer
-    trainer = trainers.UnigramTrainer(
-        vocab_size=400, special_tokens=SPECIALS, unk_token="[UNK]", show_progress=False
-    )
-    tokenizer.train_from_iterator(PAGE.splitlines(), trainer)
-    return _surround(tokenizer, "$A </s>")
+    words = count_words(PAGE.splitlines(), normalizer, pre_tokenizer)
+    model = learn_unigram(words, 400, SPECIALS, "[UNK]")
+    return _surround(assemble(model, SPECIALS, normalizer, pre_tokenizer), "$A </s>")
 
 
 def _roberta(*, trim_offsets: bool, add_prefix_space: bool) -> Tokenizer:

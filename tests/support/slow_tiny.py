@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import tiny
+from learned_pieces import count_words, learn_merges
 from tiny_tokenizers import PAGE, train_wordpiece
 from transformers import (
     AutoConfig,
@@ -49,23 +50,18 @@ def save_slow(name: str, folder: Path) -> Path:
 @builder
 def xlm(folder: Path) -> None:
     """Character-level BPE behind Moses, without accents; `<s> … </s>`, no fast tokenizer at all."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import normalizers, pre_tokenizers
     from transformers import XLMConfig, XLMModel, XLMTokenizer
 
     specials = ["<s>", "</s>", "<pad>", "<unk>", *(f"<special{i}>" for i in range(10))]
-    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token="<unk>"))
-    bpe.normalizer = normalizers.Sequence(
+    normalizer = normalizers.Sequence(
         [normalizers.Lowercase(), normalizers.NFD(), normalizers.StripAccents()]
     )
-    bpe.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=specials, end_of_word_suffix="</w>", show_progress=False
-    )
-    bpe.train_from_iterator(PAGE.splitlines(), trainer)
-    model = json.loads(bpe.to_str())["model"]
+    words = count_words(PAGE.splitlines(), normalizer, pre_tokenizers.BertPreTokenizer())
+    pieces, pairs = learn_merges(words, 400, specials, suffix="</w>")
     vocab, merges = folder / "vocab.json", folder / "merges.txt"
-    vocab.write_text(json.dumps(model["vocab"]), encoding="utf8")
-    merges.write_text("".join(f"{' '.join(pair)}\n" for pair in model["merges"]), encoding="utf8")
+    vocab.write_text(json.dumps(pieces), encoding="utf8")
+    merges.write_text("".join(f"{' '.join(pair)}\n" for pair in pairs), encoding="utf8")
     tokenizer = XLMTokenizer(str(vocab), str(merges), model_max_length=MAX_LENGTH)
     config = XLMConfig(
         vocab_size=len(tokenizer),

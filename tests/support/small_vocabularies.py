@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from learned_pieces import count_words, learn_merges
 from small_data import PASSAGES
 from tiny_tokenizers import PAGE, train_byte_level
 
@@ -67,16 +68,11 @@ def train_sentencepiece(**options: Any) -> bytes:
 
 def _wordpiece(lowercase: bool) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
-        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+        from tokenizers import normalizers, pre_tokenizers
 
-        tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
-        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        trainer = trainers.WordPieceTrainer(
-            vocab_size=700, special_tokens=BERT_SPECIALS, show_progress=False
-        )
-        tokenizer.train_from_iterator(training_lines(), trainer)
-        pieces = _by_id(tokenizer.get_vocab())
+        normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+        words = count_words(training_lines(), normalizer, pre_tokenizers.BertPreTokenizer())
+        pieces, _ = learn_merges(words, 700, BERT_SPECIALS, prefix="##")
         (folder / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf8")
 
     return write
@@ -107,10 +103,6 @@ def _save_bpe(model: dict[str, Any], folder: Path) -> None:
     merges = "".join(f"{' '.join(pair)}\n" for pair in model["merges"])
     (folder / "vocab.json").write_text(json.dumps(model["vocab"]), encoding="utf8")
     (folder / "merges.txt").write_text(f"#version: 0.2\n{merges}", encoding="utf8")
-
-
-def _by_id(vocabulary: dict[str, int]) -> Iterable[str]:
-    return sorted(vocabulary, key=vocabulary.__getitem__)
 
 
 WRITERS: dict[str, Callable[[Path], None]] = {

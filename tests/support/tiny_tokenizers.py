@@ -1,9 +1,10 @@
-"""Tokenizers of every kind, trained on one page."""
+"""Tokenizers of every kind, with pieces of one page."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
+
+from learned_pieces import count_words, learn_bpe, learn_unigram, learn_wordpiece
 
 PAGE = """
 The tide had gone out and left the harbour to the gulls. Anna Berger counted the boats, as she did
@@ -33,92 +34,60 @@ L'été dernier, j'ai visité la Provence : les lavandes étaient en fleur. ¿D�
 
 def train_wordpiece(specials: list[str], unk: str = "[UNK]") -> Any:
     """WordPiece: lower-cased words without accents, matched from the left, `##` inside of words."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import normalizers, pre_tokenizers
 
-    tokenizer = Tokenizer(models.WordPiece(unk_token=unk))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=420, special_tokens=specials, show_progress=False
-    )
-    tokenizer.train_from_iterator(PAGE.splitlines(), trainer)
-    return tokenizer
+    normalizer, pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    words = count_words(PAGE.splitlines(), normalizer, pre_tokenizer)
+    model = learn_wordpiece(words, 420, specials, unk)
+    return assemble(model, specials, normalizer, pre_tokenizer)
 
 
 def train_byte_level(specials: list[str]) -> Any:
     """BPE over bytes. The space before a word is part of its pieces."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import decoders, pre_tokenizers
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words = count_words([PAGE], None, pre_tokenizer)
+    model = learn_bpe(words, 400, specials, pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = assemble(model, specials, None, pre_tokenizer)
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=specials,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator([PAGE], trainer)
     return tokenizer
 
 
 def train_unigram(specials: list[str], unk: str = "<unk>") -> Any:
     """Unigram: the most likely pieces of a normalized text, `▁` for spaces."""
-    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import Regex, normalizers, pre_tokenizers
 
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.normalizer = normalizers.Sequence(
+    normalizer = normalizers.Sequence(
         [normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")]
     )
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=400, special_tokens=specials, unk_token=unk, show_progress=False
-    )
-    tokenizer.train_from_iterator(PAGE.splitlines(), trainer)
-    return tokenizer
+    pre_tokenizer = pre_tokenizers.Metaspace()
+    words = count_words(PAGE.splitlines(), normalizer, pre_tokenizer)
+    return assemble(learn_unigram(words, 400, specials, unk), specials, normalizer, pre_tokenizer)
 
 
 def train_character_level(specials: list[str], unk: str = "<unk>") -> Any:
     """BPE over the characters of lower-cased words. The last of a word ends with `</w>`."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import decoders, normalizers, pre_tokenizers
 
-    tokenizer = Tokenizer(models.BPE(unk_token=unk, end_of_word_suffix="</w>"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    normalizer = normalizers.BertNormalizer(lowercase=True)
+    pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    words = count_words(PAGE.splitlines(), normalizer, pre_tokenizer)
+    model = learn_bpe(words, 420, specials, unk_token=unk, end_of_word_suffix="</w>")
+    tokenizer = assemble(model, specials, normalizer, pre_tokenizer)
     tokenizer.decoder = decoders.BPEDecoder(suffix="</w>")
-    trainer = trainers.BpeTrainer(
-        vocab_size=420,
-        special_tokens=specials,
-        end_of_word_suffix="</w>",
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(PAGE.splitlines(), trainer)
     return tokenizer
 
 
 def train_byte_fallback(specials: list[str], unk: str = "<unk>") -> Any:
     """BPE over characters with `▁` for spaces. Unknown characters become bytes."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import decoders, normalizers, pre_tokenizers
 
-    learner = Tokenizer(models.BPE(unk_token=unk))
-    learner.pre_tokenizer = pre_tokenizers.Metaspace()
-    trainer = trainers.BpeTrainer(vocab_size=320, special_tokens=specials, show_progress=False)
-    learner.train_from_iterator(PAGE[:1500].splitlines(), trainer)
-    learned = json.loads(learner.to_str())["model"]
+    words = count_words(PAGE[:1500].splitlines(), None, pre_tokenizers.Metaspace())
     pieces = [*specials, *(f"<0x{byte:02X}>" for byte in range(256))]
-    pieces += [piece for piece in learned["vocab"] if piece not in specials]
-    tokenizer = Tokenizer(
-        models.BPE(
-            vocab={piece: i for i, piece in enumerate(pieces)},
-            merges=[tuple(merge) for merge in learned["merges"]],
-            unk_token=unk,
-            fuse_unk=True,
-            byte_fallback=True,
-        )
-    )
-    tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
-    )
+    model = learn_bpe(words, 576, pieces, unk_token=unk, fuse_unk=True, byte_fallback=True)
+    normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer = assemble(model, specials, normalizer, None)
     tokenizer.decoder = decoders.Sequence(
         [
             decoders.Replace("▁", " "),
@@ -127,6 +96,18 @@ def train_byte_fallback(specials: list[str], unk: str = "<unk>") -> Any:
             decoders.Strip(" ", left=1),
         ]
     )
+    return tokenizer
+
+
+def assemble(model: Any, specials: list[str], normalizer: Any, pre_tokenizer: Any) -> Any:
+    """Put a tokenizer together. Either of its first two steps may be None."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer(model)
+    if normalizer is not None:
+        tokenizer.normalizer = normalizer
+    if pre_tokenizer is not None:
+        tokenizer.pre_tokenizer = pre_tokenizer
     tokenizer.add_special_tokens(specials)
     return tokenizer
 

@@ -29,11 +29,7 @@ from torch_oracle import (
 
 from trf_bridge.pipes.heads.listener import Tok2VecListener
 
-
-@pytest.fixture(autouse=True)
-def fixed_seed():
-    spacy.util.fix_random_seed(0)
-
+pytestmark = pytest.mark.usefixtures("fixed_seed")
 
 TEXTS = ["Anna counted the boats. Robert isn't here!", "", "state-of-the-art Straßenbahn 👍🏽", "A"]
 

@@ -30,11 +30,7 @@ from torch_oracle import (
     read,
 )
 
-
-@pytest.fixture(autouse=True)
-def fixed_seed():
-    spacy.util.fix_random_seed(0)
-
+pytestmark = pytest.mark.usefixtures("fixed_seed")
 
 TEXTS = ["Anna counted the boats. Robert isn't here!", "", "state-of-the-art Straßenbahn 👍🏽", "A"]
 

@@ -32,10 +32,7 @@ from torch_oracle import (
 
 from trf_bridge.wrappers.engine import Engine
 
-
-@pytest.fixture(autouse=True)
-def fixed_seed():
-    spacy.util.fix_random_seed(0)
+pytestmark = pytest.mark.usefixtures("fixed_seed")
 
 
 @pytest.mark.parametrize("component", CONFIGS)

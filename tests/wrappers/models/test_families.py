@@ -103,10 +103,7 @@ ALL_OUTPUTS = {"output_hidden_states": True, "output_attentions": True}
 
 each_family = pytest.mark.parametrize("name", ALL_FAMILIES)
 
-
-@pytest.fixture(autouse=True)
-def fixed_seed() -> None:
-    spacy.util.fix_random_seed(0)
+pytestmark = pytest.mark.usefixtures("fixed_seed")
 
 
 def sentences_of(nlp: Any, doc: Any, folder: Any) -> list[oracles.Sentence]:

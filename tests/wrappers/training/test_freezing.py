@@ -29,11 +29,7 @@ from trf_bridge.wrappers.models import shim
 from trf_bridge.wrappers.training.dropout import FastDropout, set_dropout
 from trf_bridge.wrappers.training.freezing import find_depths, learn_rate_scales
 
-
-@pytest.fixture(autouse=True)
-def fixed_seed():
-    spacy.util.fix_random_seed(0)
-
+pytestmark = pytest.mark.usefixtures("fixed_seed")
 
 TEXTS = ["My name is Robert. Apple pie is delicious!", "The tide had gone out.", "A"]
 
