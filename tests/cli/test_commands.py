@@ -277,7 +277,7 @@ def test_only_what_is_needed_is_loaded(tmp_path: Path, source: Path) -> None:
     nlp = load_pipeline(str(source), needs=["trf_wordpiecer"])
     assert nlp.component_names == ["sentencizer", "trf_wordpiecer", "trf_tok2vec"]
     optional = ["trf_tok2vec", "trf_textcat"]
-    nlp = load_pipeline(str(source), needs=["sentencizer"], optional=optional, only_needed=True)
+    nlp = load_pipeline(str(source), needs=["trf_sentencizer"], optional=optional, only_needed=True)
     assert nlp.component_names == ["sentencizer", "trf_wordpiecer", "trf_tok2vec"]
 
 

@@ -109,6 +109,7 @@ def test_config_is_complete_and_trains(
     nlp = train(config, data, tmp_path / "trained")
     names = ["sentencizer", "trf_wordpiecer", "trf_tok2vec", "trf_textcat", "ner"]
     assert nlp.pipe_names == names
+    assert nlp.pipe_factories["sentencizer"] == "trf_sentencizer"
     performance = nlp.meta["performance"]
     assert {"cats_score", "ents_f"} <= set(performance)
     assert "sents_f" not in {

@@ -61,6 +61,18 @@ def test_class_rows_point_to_the_class_token(family, pipeline, checkpoint):
             assert pieces.class_rows.tolist() == rows.tolist()
 
 
+@pytest.mark.parametrize("overflow", ["truncate", "window"])
+def test_a_doc_does_not_keep_the_wordpieces_of_its_batch(pipeline, overflow):
+    nlp = pipeline("bert", overflow=overflow)
+    for texts in ([TEXT], ["One."], [TEXT, "One.", "", TEXT + " cat" * 200]):
+        for doc in nlp.pipe(texts):
+            pieces = get_wordpieces(doc)
+            arrays = [pieces.ids, pieces.type_ids, pieces.offsets, pieces.boundary]
+            for array in [*arrays, pieces.lengths, pieces.spans, pieces.class_rows]:
+                assert array.base is None or array.base.nbytes == array.nbytes
+                assert array.dtype == ("bool" if array is pieces.boundary else "int32")
+
+
 def test_update_sets_wordpieces_on_the_predicted_docs(pipeline):
     nlp = pipeline("bert")
     example = Example(nlp.make_doc(TEXT), nlp(TEXT))
@@ -121,7 +133,7 @@ def test_text_of_a_doc_is_built_once(monkeypatch):
             return 50
 
         def to_array(self, attributes):
-            return numpy.asarray([(2 * i, 1) for i in range(50)], dtype="uint64")
+            return numpy.asarray([(2 * i, 1, 0) for i in range(50)], dtype="uint64")
 
     doc = CountingDoc()
     (found,) = find_inputs([doc], "sents", None, "x")

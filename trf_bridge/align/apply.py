@@ -40,7 +40,7 @@ def apply_alignment(
 def _forward(ops: Ops, doc: Alignment, X: Array) -> Array:
     """Compute the token rows of one Doc."""
     Y = ops.alloc((doc.lengths.shape[0], X.shape[1]), dtype=X.dtype, zeros=False)
-    gather_sum(ops.as_contig(X), doc.rows, doc.weights.astype(X.dtype), doc.lengths, Y)
+    gather_sum(ops.as_contig(X), doc.rows, doc.weights.astype(X.dtype, copy=False), doc.lengths, Y)
     return Y
 
 
@@ -54,7 +54,9 @@ def _backward(
 def _transpose(ops: Ops, doc: Alignment, n_rows: int, dY: Array) -> Array:
     """Compute the gradient of the wordpiece rows of one Doc."""
     dX = ops.alloc((n_rows, dY.shape[1]), dtype=dY.dtype)
-    scatter_add(ops.as_contig(dY), doc.rows, doc.weights.astype(dY.dtype), doc.lengths, dX)
+    scatter_add(
+        ops.as_contig(dY), doc.rows, doc.weights.astype(dY.dtype, copy=False), doc.lengths, dX
+    )
     return dX
 
 

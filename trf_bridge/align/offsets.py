@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy
 
@@ -34,17 +35,18 @@ class Alignment:
 
         RETURNS (list of Alignment, (n_docs,)): The links of each Doc, as views of the same arrays.
         """
-        ends = numpy.cumsum(self.n_tokens)
-        link_ends = numpy.concatenate([[0], numpy.cumsum(self.lengths)])
+        ends = numpy.concatenate([[0], numpy.cumsum(self.n_tokens)])
+        link_ends = numpy.concatenate([[0], numpy.cumsum(self.lengths)])[ends].tolist()
         docs = []
-        for end, n in zip(ends.tolist(), self.n_tokens.tolist(), strict=True):
-            links = slice(link_ends[end - n], link_ends[end])
+        for i, (tokens, links) in enumerate(
+            zip(pairwise(ends.tolist()), pairwise(link_ends), strict=True)
+        ):
             docs.append(
                 Alignment(
-                    rows=self.rows[links],
-                    lengths=self.lengths[end - n : end],
-                    weights=self.weights[links],
-                    n_tokens=numpy.asarray([n], dtype="int32"),
+                    rows=self.rows[slice(*links)],
+                    lengths=self.lengths[slice(*tokens)],
+                    weights=self.weights[slice(*links)],
+                    n_tokens=self.n_tokens[i : i + 1],
                 )
             )
         return docs

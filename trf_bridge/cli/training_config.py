@@ -183,8 +183,8 @@ def _components(
 
     The transformer of a pipeline is a placeholder here, which `make_config` replaces.
     """
-    names = ("sentencizer", *TRANSFORMER)
-    components: dict[str, Any] = {name: {"factory": name} for name in names}
+    components: dict[str, Any] = {"sentencizer": {"factory": "trf_sentencizer"}}
+    components.update({name: {"factory": name} for name in TRANSFORMER})
     if not sourced:
         components["trf_wordpiecer"]["trf_name"] = trf
         components["trf_tok2vec"]["model"] = {

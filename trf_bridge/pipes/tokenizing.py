@@ -65,6 +65,8 @@ def _shift(encoded: Encoded, starts: Array) -> Wordpieces:
     RETURNS (Wordpieces): The wordpieces of the batch.
     """
     pieces = encoded.wordpieces
+    if pieces.runs is None and not starts.any():
+        return pieces
     input_starts = numpy.repeat(starts, encoded.n_inputs)
     runs = pieces.runs
     if runs is not None:
@@ -88,32 +90,35 @@ def _split(tokenizer: WordpieceTokenizer, pieces: Wordpieces, n_inputs: Array) -
     n_inputs (int64, (n_docs,)): Inputs of each Doc.
     RETURNS (list of Wordpieces, (n_docs,)): The wordpieces of each.
     """
+    if len(n_inputs) == 1 and pieces.runs is None:  # the arrays of the batch are those of the Doc
+        return [replace(pieces, joined=tokenizer.join_strings(pieces.ids))]
+    n_rows = _sum_groups(pieces.lengths, n_inputs)
+    n_read = n_rows if pieces.runs is None else _sum_groups(pieces.runs.lengths, n_inputs)
+    first_rows = numpy.repeat(numpy.cumsum(n_rows) - n_rows, n_inputs).astype("int32")
+    class_rows = numpy.where(pieces.class_rows < 0, -1, pieces.class_rows - first_rows)
     per_doc = []
-    first_input = first_row = first_read = 0
-    for n in n_inputs.tolist():
-        inputs = slice(first_input, first_input + n)
-        lengths = pieces.lengths[inputs]
-        rows = slice(first_row, first_row + int(lengths.sum()))
-        n_read = rows.stop - rows.start
-        if pieces.runs is not None:
-            n_read = int(pieces.runs.lengths[inputs].sum())
-        runs = _runs_of_doc(pieces, inputs, slice(first_read, first_read + n_read), rows)
-        class_rows = pieces.class_rows[inputs]
+    for inputs, rows, reads in zip(*map(_slices, (n_inputs, n_rows, n_read)), strict=True):
+        ids = pieces.ids[rows].copy()
         per_doc.append(
             Wordpieces(
-                ids=pieces.ids[rows].copy(),
+                ids=ids,
                 type_ids=None if pieces.type_ids is None else pieces.type_ids[rows].copy(),
                 offsets=pieces.offsets[rows].copy(),
                 boundary=pieces.boundary[rows].copy(),
-                lengths=lengths.copy(),
+                lengths=pieces.lengths[inputs].copy(),
                 spans=pieces.spans[inputs].copy(),
-                class_rows=numpy.where(class_rows < 0, class_rows, class_rows - first_row),
-                joined=tokenizer.join_strings(pieces.ids[rows]),
-                runs=runs,
+                class_rows=class_rows[inputs].copy(),
+                joined=tokenizer.join_strings(ids),
+                runs=_runs_of_doc(pieces, inputs, reads, rows),
             )
         )
-        first_input, first_row, first_read = inputs.stop, rows.stop, first_read + n_read
     return per_doc
+
+
+def _slices(sizes: Array) -> list[slice]:
+    """Return the slices of groups of neighbouring values."""
+    ends = numpy.cumsum(sizes)
+    return list(map(slice, (ends - sizes).tolist(), ends.tolist()))
 
 
 def _runs_of_doc(pieces: Wordpieces, inputs: slice, reads: slice, rows: slice) -> Runs | None:

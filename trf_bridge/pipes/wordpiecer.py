@@ -32,7 +32,7 @@ from .doc.attributes import install_extensions
 from .doc.inputs import find_inputs
 from .doc.pairs import copy_separators
 from .doc.records import set_wordpieces
-from .doc.sentences import has_default_rules
+from .sentencizer import has_default_rules
 from .storage import replacing
 from .streams import annotate_stream
 from .tokenizing import tokenize_docs

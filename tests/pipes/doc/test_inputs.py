@@ -206,6 +206,8 @@ def test_function_receives_predicted_docs_with_boundaries(fresh):
     ("factory", "config", "sentences", "warned"),
     [
         ("sentencizer", {}, "sents", False),
+        ("trf_sentencizer", {}, "sents", False),
+        ("trf_sentencizer", {"punct_chars": [";"]}, "sents", True),
         ("sentencizer", {"punct_chars": [";"]}, "sents", True),
         ("sentencizer", {"punct_chars": [";"]}, "doc", False),
         ("senter", {}, "sents", True),

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy
 from spacy.tokens import Doc
 
+from ...arrays import concatenate
 from ...settings import SpansFunction
 from ...types import Array
 from ...wrappers.tokenizers.pair_encoding import Pair
 from .pairs import find_pairs
-from .records import token_spans
-from .sentences import find_bounds
+from .records import spans_of_columns
+from .sentences import find_bounds, split_rows
+
+COLUMNS: list[int | str] = ["IDX", "LENGTH", "SENT_START"]
 
 
 class DocInputs(NamedTuple):
@@ -45,15 +47,15 @@ def find_inputs(
     RAISES (ValueError, TypeError): TB035, TB036 for what a function returned; TB037.
     WARNS: TB105, once, if a function left out tokens; TB106.
     """
-    bounds = find_bounds(docs, sentences, name)
-    tokens = [token_spans(doc) for doc in docs]
-    pairs = find_pairs(docs, tokens, separator)
+    columns = concatenate([doc.to_array(COLUMNS) for doc in docs], (0, 3), "uint64")
+    tokens = spans_of_columns(columns)
+    bounds, n_inputs = find_bounds(docs, sentences, name, columns[:, 2])
+    # The start of the first token and the end of the last one, in the flat array.
+    chars = tokens.take(2 * bounds - [0, 1])
+    tokens_of_docs = split_rows(tokens, [len(doc) for doc in docs])
+    pairs = find_pairs(docs, tokens_of_docs, separator)
+    chars_of_docs = split_rows(chars, n_inputs.tolist())
     return [
-        DocInputs(doc.text, spans, _char_spans(spans, of_doc), pair)
-        for doc, spans, of_doc, pair in zip(docs, tokens, bounds, pairs, strict=True)
+        DocInputs(doc.text, *parts)
+        for doc, *parts in zip(docs, tokens_of_docs, chars_of_docs, pairs, strict=True)
     ]
-
-
-def _char_spans(tokens: Array, bounds: Array) -> Array:
-    """Convert the first and last token (exclusive) of inputs to characters."""
-    return numpy.stack([tokens[bounds[:, 0], 0], tokens[bounds[:, 1] - 1, 1]], axis=1)

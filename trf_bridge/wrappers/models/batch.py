@@ -43,6 +43,8 @@ def make_batch(docs: Sequence[Wordpieces]) -> Batch:
     """
     n_pieces = numpy.asarray([len(doc) for doc in docs], dtype="int64")
     n_inputs = numpy.asarray([len(doc.lengths) for doc in docs], dtype="int64")
+    if all(doc.runs is None for doc in docs):
+        return _make_plain_batch(docs, n_pieces, n_inputs)
     first_rows = numpy.cumsum(n_pieces) - n_pieces
     doc_rows, read_lengths = [], []
     for doc, first_row in zip(docs, first_rows.tolist(), strict=True):
@@ -63,12 +65,11 @@ def make_batch(docs: Sequence[Wordpieces]) -> Batch:
     if is_mean.any():
         kept |= numpy.repeat(is_mean, [len(part) for part in doc_rows])
         weights = (1 / numpy.bincount(rows[kept]))[rows].astype("float32")
-    type_ids = [doc.type_ids for doc in docs if doc.type_ids is not None]
-    has_types = bool(docs) and len(type_ids) == len(docs)
+    type_ids = _join_types(docs)
     return Batch(
         inputs=Inputs(
             ids=_join([doc.ids for doc in docs])[rows],
-            type_ids=_join(type_ids)[rows] if has_types else None,
+            type_ids=None if type_ids is None else type_ids[rows],
             lengths=lengths,
         ),
         rows=rows,
@@ -77,6 +78,25 @@ def make_batch(docs: Sequence[Wordpieces]) -> Batch:
         n_pieces=n_pieces,
         n_inputs=n_inputs,
     )
+
+
+def _make_plain_batch(docs: Sequence[Wordpieces], n_pieces: Array, n_inputs: Array) -> Batch:
+    """Put the inputs of Docs one after another, if each of them reads its own wordpieces alone."""
+    ids = _join([doc.ids for doc in docs])
+    return Batch(
+        inputs=Inputs(ids, _join_types(docs), _join([doc.lengths for doc in docs])),
+        rows=numpy.arange(len(ids)),
+        kept=numpy.ones(len(ids), dtype="bool"),
+        weights=None,
+        n_pieces=n_pieces,
+        n_inputs=n_inputs,
+    )
+
+
+def _join_types(docs: Sequence[Wordpieces]) -> Array | None:
+    """Join the type ids; None if a Doc has none."""
+    type_ids = [doc.type_ids for doc in docs if doc.type_ids is not None]
+    return _join(type_ids) if docs and len(type_ids) == len(docs) else None
 
 
 def _join(arrays: Sequence[Array]) -> Array:
