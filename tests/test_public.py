@@ -33,7 +33,7 @@ HEAVY = ["torch", "transformers", "spacy", "numpy", "thinc", "tokenizers", "safe
 
 ENTRY_POINTS = {
     "spacy_cli": {"trf"},
-    "spacy_factories": {"trf_wordpiecer", "trf_tok2vec", "trf_textcat"},
+    "spacy_factories": {"trf_sentencizer", "trf_wordpiecer", "trf_tok2vec", "trf_textcat"},
     "spacy_architectures": {
         "trf_bridge.TransformerModel.v1",
         "trf_bridge.Tok2VecListener.v1",

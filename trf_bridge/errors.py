@@ -200,6 +200,10 @@ TB056 = (
     "[TB056] Attention can only be compared over the same tokens, got a Doc of {one} tokens and a "
     "Doc of {two}. Create the second from the words of the first."
 )
+TB057 = (
+    "[TB057] Can't run this model in the engine '{engine}': {reason}. Set engine = 'auto' to use "
+    "the fastest engine that runs it."
+)
 
 # Warnings
 TB101 = (

@@ -128,7 +128,13 @@ class TransformerSettings(CheckpointSettings):
     products: str = setting(
         "auto",
         'The library for matrix products in fp32 on a CPU: the default of torch ("torch"), '
-        '"onednn", or "auto" to choose by the processor.',
+        '"onednn", or "auto" for oneDNN in the engine "encoder" and on processors of AMD.',
+    )
+    engine: str = setting(
+        "auto",
+        'How the model is run: "encoder" (computed from its weights, for BERT and models with the '
+        'same layers), "tiles" (its own forward, several short inputs in a row), "padded" (its own '
+        'forward, padded inputs), or "auto" for the first that gives the same outputs.',
     )
     freeze: str | int = setting(
         "none",
@@ -154,6 +160,7 @@ class TransformerSettings(CheckpointSettings):
             "words_per_batch", self.words_per_batch, 0, "0 means no limit; the default is 3000."
         )
         check_choice("precision", self.precision, ("fp32", "bf16", "fp16", "auto"))
+        check_choice("engine", self.engine, ("auto", "encoder", "tiles", "padded"))
         check_choice("products", self.products, ("auto", "torch", "onednn"))
         check_freeze(self.freeze)
         decay = self.layer_lr_decay

@@ -204,7 +204,7 @@ def padding_of(found: dict[str, Any]) -> dict[int, float]:
 
 @pytest.mark.filterwarnings("ignore:.*TB101")
 @pytest.mark.parametrize(
-    ("name", "engine"), [("gpt2", "packed"), ("t5", "padded"), ("xlnet", "padded")]
+    ("name", "engine"), [("gpt2", "tiles"), ("bart", "padded"), ("xlnet", "padded")]
 )
 def test_padding_is_that_of_the_model(
     name: str, engine: str, folders: Callable[..., Path], tmp_path: Path
@@ -262,7 +262,7 @@ def test_the_model_is_not_run_over_a_corpus(
 
     path = write_corpus(tmp_path, "txt", CORPUS)
     monkeypatch.setattr("trf_bridge.pipes.tok2vec.TrfTok2Vec.predict", refuse)
-    assert "padding by the packed engine" in trf("inspect", folders("gpt2"), "--corpus", path)
+    assert "padding by the tiles engine" in trf("inspect", folders("gpt2"), "--corpus", path)
 
 
 def test_tokens_are_counted_by_their_number_of_wordpieces(

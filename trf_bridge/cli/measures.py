@@ -22,7 +22,7 @@ from ..pipes.tokenizing import tokenize_docs
 from ..pipes.wordpiecer import TrfWordpiecer
 from ..types import Array, Wordpieces
 from ..wrappers.engine import Engine
-from ..wrappers.engine.planning import plan_padded
+from ..wrappers.engine.planning import Subbatch, plan_padded
 from ..wrappers.tokenizers.tokenizer import WordpieceTokenizer
 from .console import progress
 from .corpus import read_corpus
@@ -48,13 +48,9 @@ class PaddedBatching:
 
     name = "padded"
 
-    def plan(self, lengths: Array, words_per_batch: int) -> list[Array]:
+    def plan(self, lengths: Array, words_per_batch: int) -> list[Subbatch]:
         """Choose the inputs of each subbatch; see `Engine.plan`."""
         return plan_padded(lengths, words_per_batch)
-
-    def size(self, lengths: Array) -> int:
-        """Return the number of wordpieces of a subbatch, padding included."""
-        return len(lengths) * int(lengths.max(initial=0))
 
 
 Batching: TypeAlias = Engine | PaddedBatching
@@ -185,10 +181,10 @@ def add_padding(measures: Measures, lengths: Array, batching: Batching) -> None:
     batching (Engine, PaddedBatching): Plans the subbatches.
     """
     for words_per_batch in WORDS_PER_BATCH:
-        for indices in batching.plan(lengths, words_per_batch):
-            computed = batching.size(lengths[indices])
-            measures.computed[words_per_batch] += computed
-            measures.padding[words_per_batch] += computed - int(lengths[indices].sum())
+        for subbatch in batching.plan(lengths, words_per_batch):
+            n_pieces = int(lengths[subbatch.indices].sum())
+            measures.computed[words_per_batch] += subbatch.size
+            measures.padding[words_per_batch] += subbatch.size - n_pieces
 
 
 def _count_pieces(

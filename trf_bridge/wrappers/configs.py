@@ -44,25 +44,40 @@ def load_config(
 def max_positions(config: PretrainedConfig, *, trust_remote_code: bool = False) -> int | None:
     """Compute the maximum number of wordpieces that a model has positions for.
 
-    The position table is read from the model itself, built without weights. If the table has a
-    padding index p, as in RoBERTa, positions start at p + 1.
-
     config (PretrainedConfig): The config of the model.
     trust_remote_code (bool): Whether to run code that comes with the checkpoint.
     RETURNS (int): The maximum; None for a model with relative positions only.
     """
-
-    n_positions = getattr(config, "max_position_embeddings", None)
-    if not n_positions or n_positions < 0:
+    if not _n_positions(config):
         return None
+    # The model is built without weights.
     with torch.device("meta"):
-        model = model_skeleton(config, trust_remote_code)
+        return positions_of(model_skeleton(config, trust_remote_code))
+
+
+def positions_of(model: Any) -> int | None:
+    """Compute the maximum number of wordpieces that a model has positions for.
+
+    The position table is read from the model itself. If the table has a padding index p, as in
+    RoBERTa, positions start at p + 1.
+
+    model (PreTrainedModel): The model.
+    RETURNS (int): The maximum; None for a model with relative positions only.
+    """
+    n_positions = _n_positions(model.config)
+    if not n_positions:
+        return None
     wordpieces = model.get_input_embeddings()  # can have as many rows as there are positions
     for module in model.modules():
         has_size = isinstance(module, torch.nn.Embedding) and module.num_embeddings == n_positions
         if has_size and module is not wordpieces and module.padding_idx is not None:
-            return int(n_positions - module.padding_idx - 1)
-    return int(n_positions)
+            return n_positions - int(module.padding_idx) - 1
+    return n_positions
+
+
+def _n_positions(config: PretrainedConfig) -> int | None:
+    n_positions = getattr(config, "max_position_embeddings", None)
+    return int(n_positions) if n_positions and n_positions > 0 else None
 
 
 def max_length(

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 # What transformers 5 passes through its models as unnamed keyword arguments.
 USUAL_PARAMETERS = ("attention_mask", "output_hidden_states", "output_attentions", "return_dict")
 
-# Lengths of the sample inputs, the longest first.
-SAMPLE_LENGTHS = (5, 3, 3, 1)
-
 
 class Traits(NamedTuple):
     """What a model takes and returns.
@@ -144,44 +141,3 @@ def output_flags(
     return {
         name: value for name, value in flags.items() if value is not None and name in parameters
     }
-
-
-def sample_inputs(model: PreTrainedModel, traits: Traits) -> list[torch.Tensor]:
-    """Build the inputs that two ways of running a model are compared on.
-
-    They contain no padding, which has no position in some models.
-
-    model (PreTrainedModel): The model.
-    traits (Traits): What it takes and returns.
-    RETURNS (list of Tensor, each int64 (n,)): One for each of SAMPLE_LENGTHS, on the model's
-        device.
-    """
-    device = next(model.parameters()).device
-    valid = [i for i in range(min(traits.n_rows, 50)) if i != traits.pad_id]
-    n_pieces = sum(SAMPLE_LENGTHS)
-    ids = torch.tensor([valid[i * 7 % len(valid)] for i in range(n_pieces)], device=device)
-    return list(ids.split(SAMPLE_LENGTHS))
-
-
-def comparison_flags(traits: Traits) -> dict[str, Any]:
-    """Return the arguments of a model's forward that request all outputs to compare.
-
-    traits (Traits): What the model takes and returns.
-    RETURNS (dict): Keyword arguments of the forward.
-    """
-    return output_flags(traits.parameters, output_hidden_states=traits.n_hidden_states > 0)
-
-
-def outputs_to_compare(outputs: Any, traits: Traits) -> dict[str, torch.Tensor]:
-    """Return the outputs of a model for one row of inputs, by name.
-
-    outputs (ModelOutput): The outputs.
-    traits (Traits): What the model takes and returns.
-    RETURNS (dict of str to Tensor): The last hidden state and the other hidden states, each
-        (n_rows, width), and the pooler output, (n_inputs, width).
-    """
-    layers = [outputs.last_hidden_state, *(outputs.get("hidden_states") or [])]
-    named = {f"states {i}": layer[0] for i, layer in enumerate(layers)}
-    if traits.pooler_width:
-        named["pooler"] = outputs.pooler_output
-    return named

@@ -14,8 +14,9 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from trf_bridge.types import Activations, Runs
 from trf_bridge.wrappers.engine import Request
-from trf_bridge.wrappers.engine.packed import PackedEngine
 from trf_bridge.wrappers.engine.padded import PaddedEngine
+from trf_bridge.wrappers.engine.planning import Subbatch, plan_tiles
+from trf_bridge.wrappers.engine.tiles import TileArguments, TilesEngine
 from trf_bridge.wrappers.models.batch import make_batch
 from trf_bridge.wrappers.models.outputs import GradientBuffer, OutputBuffer
 from trf_bridge.wrappers.traits import Traits
@@ -41,6 +42,8 @@ TRAITS = Traits(
     ),
 )
 ALL = Request(hidden_states=True, attentions=True)
+# Some of the inputs are longer, and padded.
+TILES = TileArguments(width=8, first_position=0, causal=False, n_dims=4)
 
 docs_of_lengths = st.lists(st.lists(st.integers(0, 9), max_size=5), min_size=1, max_size=5)
 
@@ -58,7 +61,8 @@ class FakeModel(torch.nn.Module):
 
     def forward(self, input_ids, attention_mask=None, output_hidden_states=None, **arguments):
         self.calls.append({"input_ids": input_ids, "attention_mask": attention_mask, **arguments})
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        is_padded = attention_mask is not None and attention_mask.dim() == 2
+        mask = attention_mask if is_padded else torch.ones_like(input_ids)
         ids = torch.where(mask.bool(), input_ids, -1).float()
         hidden = ids[:, :, None] * torch.tensor([1.0, 10.0, 100.0])
         pairs = ids[:, None, :, None] * 1000 + ids[:, None, None, :]
@@ -69,6 +73,10 @@ class FakeModel(torch.nn.Module):
             attentions=tuple(pairs.repeat(1, HEADS, 1, 1) + layer for layer in range(LAYERS)),
         )
 
+    @property
+    def dtype(self):
+        return self.weight.dtype
+
     def pooler(self, hidden):
         return hidden[:, 0]
 
@@ -76,8 +84,8 @@ class FakeModel(torch.nn.Module):
 def make_engine(engine_type=PaddedEngine):
     """Build an engine around a fake model, which it returns too."""
     model = FakeModel()
-    options = {"first_position": 0} if engine_type is PackedEngine else {}
-    return engine_type(model, TRAITS, "fp32", None, reason="tested", **options), model
+    options = {"arguments": TILES} if engine_type is TilesEngine else {}
+    return engine_type(model, TRAITS, "fp32", reason="tested", **options), model
 
 
 def make_docs(lengths_of_docs, types=True):
@@ -91,6 +99,17 @@ def make_docs(lengths_of_docs, types=True):
     return docs
 
 
+def run_whole(engine, model, inputs, indices):
+    """Run an engine over one subbatch of some inputs, and return the outputs."""
+    indices = numpy.asarray(indices, dtype="int64")
+    lengths = inputs.lengths[indices]
+    subbatch = Subbatch(indices, len(indices) * max(int(lengths.max(initial=0)), 1))
+    if isinstance(engine, TilesEngine):
+        (tiled,) = plan_tiles(lengths, 0, width=TILES.width, even=True)
+        subbatch = tiled.of(indices)
+    return engine._run(model, inputs, subbatch, Request())
+
+
 def run_batch(docs, words_per_batch, engine_type=PaddedEngine, request=ALL):
     """Run the fake model over Docs, and collect the outputs of the subbatches."""
     batch = make_batch(docs)
@@ -101,10 +120,12 @@ def run_batch(docs, words_per_batch, engine_type=PaddedEngine, request=ALL):
     return buffer.split()
 
 
-@given(docs_of_lengths, st.sampled_from([0, 1, 7, 30]))
-def test_outputs_come_back_in_order_without_padding(lengths_of_docs, words_per_batch):
+@pytest.mark.parametrize("engine_type", [PaddedEngine, TilesEngine])
+@given(lengths_of_docs=docs_of_lengths, words_per_batch=st.sampled_from([0, 1, 7, 30]))
+def test_outputs_come_back_in_order_without_padding(engine_type, lengths_of_docs, words_per_batch):
     docs = make_docs(lengths_of_docs)
-    for doc, activations in zip(docs, run_batch(docs, words_per_batch), strict=True):
+    found = run_batch(docs, words_per_batch, engine_type)
+    for doc, activations in zip(docs, found, strict=True):
         check_states(doc, activations)
         ends = numpy.cumsum(doc.lengths).tolist()
         for i, (end, n) in enumerate(zip(ends, doc.lengths.tolist(), strict=True)):
@@ -125,21 +146,42 @@ def check_states(doc, activations):
         assert numpy.array_equal(activations.pooler_output[i], first)
 
 
-@given(docs_of_lengths, st.sampled_from([0, 1, 7, 30]))
-def test_outputs_of_packed_rows_come_back_in_order(lengths_of_docs, words_per_batch):
-    docs = make_docs(lengths_of_docs)
-    request = Request(hidden_states=True)
-    found = run_batch(docs, words_per_batch, PackedEngine, request)
-    for doc, activations in zip(docs, found, strict=True):
-        check_states(doc, activations)
-        assert activations.attentions is None
+def groups_in(call):
+    """Yield the ids, types and positions of the cells that see each other, tile after tile."""
+    masks = call["attention_mask"][:, 0]
+    assert set(masks.unique().tolist()) <= {0.0, float("-inf")}
+    for tile, mask in enumerate(masks):
+        for sees in (mask == 0).unique(dim=0):
+            columns = sees.nonzero()[:, 0]
+            assert (columns.diff() == 1).all()
+            yield tuple(
+                call[name][tile, columns].tolist()
+                for name in ("input_ids", "token_type_ids", "position_ids")
+            )
 
 
 @given(docs_of_lengths)
+def test_tiles_hold_ids_types_and_positions(lengths_of_docs):
+    """And a mask that lets a wordpiece see its own input alone. Padding sees padding."""
+    inputs = make_batch(make_docs(lengths_of_docs)).inputs
+    engine, model = make_engine(TilesEngine)
+    list(engine.predict(inputs, 14, Request()))
+    tiled = [call for call in model.calls if call["attention_mask"].dim() == 4]
+    groups = [group for call in tiled for group in groups_in(call)]
+    for end, n in zip(numpy.cumsum(inputs.lengths), inputs.lengths, strict=True):
+        if 0 < n <= TILES.width:
+            own = slice(end - n, end)
+            expected = (inputs.ids[own].tolist(), inputs.type_ids[own].tolist(), [*range(n)])
+            groups.remove(expected)
+    assert all(len(set(ids)) == 1 and set(positions) == {0} for ids, _, positions in groups)
+    assert len(groups) <= sum(len(call["input_ids"]) for call in tiled)
+
+
+@given(docs_of_lengths.filter(any))
 def test_padding_is_masked_and_holds_the_pad_id(lengths_of_docs):
     inputs = make_batch(make_docs(lengths_of_docs)).inputs
     engine, model = make_engine()
-    engine._run(model, inputs, numpy.arange(len(inputs.lengths)), Request())
+    run_whole(engine, model, inputs, range(len(inputs.lengths)))
     (call,) = model.calls
     mask = call["attention_mask"].bool()
     assert mask.sum(1).tolist() == inputs.lengths.tolist()
@@ -150,12 +192,12 @@ def test_padding_is_masked_and_holds_the_pad_id(lengths_of_docs):
     assert call["input_ids"].dtype == call["token_type_ids"].dtype == torch.int64
 
 
-@pytest.mark.parametrize("engine_type", [PaddedEngine, PackedEngine])
+@pytest.mark.parametrize("engine_type", [PaddedEngine, TilesEngine])
 def test_type_ids_are_left_out_if_there_are_none(engine_type):
     inputs = make_batch(make_docs([[2], [3]], types=False)).inputs
     assert inputs.type_ids is None
     engine, model = make_engine(engine_type)
-    engine._run(model, inputs, numpy.asarray([1, 0]), Request())
+    run_whole(engine, model, inputs, [1, 0])
     (call,) = model.calls
     assert "token_type_ids" not in call
 
@@ -205,23 +247,21 @@ def make_windows(**fields):
     )
 
 
-@pytest.mark.parametrize("engine_type", [PaddedEngine, PackedEngine])
+@pytest.mark.parametrize("engine_type", [PaddedEngine, TilesEngine])
 def test_windows_read_context_whose_outputs_are_not_stored(engine_type):
     (doc,) = make_docs([[3, 3]])
     windowed = replace(doc, runs=make_windows())
     batch = make_batch([*make_docs([[2]]), windowed])
     engine, model = make_engine(engine_type)
-    outputs = engine._run(model, batch.inputs, numpy.asarray([1, 2]), Request())
+    outputs = run_whole(engine, model, batch.inputs, [1, 2])
     (call,) = model.calls
     assert call["input_ids"].flatten()[:8].tolist() == [1, 2, 3, 4, 3, 4, 5, 6]
     kept = batch.kept[outputs.rows]
     assert batch.rows[outputs.rows][kept].tolist() == [2, 3, 4, 5, 6, 7]
     assert numpy.flatnonzero(kept).tolist() == [0, 1, 2, 5, 6, 7]
-    request = ALL if engine_type is PaddedEngine else Request()
-    (activations,) = run_batch([windowed], 0, engine_type, request)
+    (activations,) = run_batch([windowed], 0, engine_type)
     assert activations.last_hidden_state[:, 0].tolist() == [1, 2, 3, 4, 5, 6]
-    if request.attentions:
-        assert [a.shape for a in activations.attentions] == [(LAYERS, HEADS, 4, 4)] * 2
+    assert [a.shape for a in activations.attentions] == [(LAYERS, HEADS, 4, 4)] * 2
 
 
 def test_means_of_windows_and_their_transpose():

@@ -24,7 +24,8 @@ from torch_oracle import (
     read,
 )
 
-from trf_bridge.wrappers.engine import Engine
+from trf_bridge.wrappers.engine.encoder import EncoderEngine
+from trf_bridge.wrappers.engine.padded import PaddedEngine
 from trf_bridge.wrappers.models import shim
 from trf_bridge.wrappers.training.dropout import FastDropout, set_dropout
 from trf_bridge.wrappers.training.freezing import find_depths, learn_rate_scales
@@ -126,7 +127,8 @@ def test_outputs_of_frozen_layers_may_have_gradients(fresh, checkpoint, freeze):
 def test_frozen_model_predicts_in_training(fresh, monkeypatch):
     nlp = fresh("bert", freeze="all")
     writer = add_writer(nlp)
-    monkeypatch.setattr(Engine, "update", None)
+    for engine in (EncoderEngine, PaddedEngine):
+        monkeypatch.setattr(engine, "update", None)
     nlp.update(make_examples(nlp, TEXTS), sgd=make_adam(), drop=0.5)
     assert not get_module(nlp).training
     assert not get_gradients(nlp)
@@ -302,17 +304,17 @@ def test_dropout_is_set_once_for_an_update(fresh, words_per_batch, monkeypatch):
         rates.append(rate)
         set_dropout(model, rate)
 
-    run = Engine._call
+    run = PaddedEngine._call
 
     def spy_call(self, model, arguments, request):
         assert model.training
         n_subbatches[-1] += 1
         return run(self, model, arguments, request)
 
-    nlp = fresh("bert", words_per_batch=words_per_batch)
+    nlp = fresh("bert", words_per_batch=words_per_batch, engine="padded")
     add_writer(nlp)
     monkeypatch.setattr(shim, "set_dropout", spy_set)
-    monkeypatch.setattr(Engine, "_call", spy_call)
+    monkeypatch.setattr(PaddedEngine, "_call", spy_call)
     for drop in (0.3, 0.3, 0.1):
         n_subbatches.append(0)
         nlp.update(make_examples(nlp, TEXTS), sgd=False, drop=drop)

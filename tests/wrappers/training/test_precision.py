@@ -12,7 +12,7 @@ from tiny import ALL_FAMILIES
 from torch_oracle import get_module, make_adam, make_examples
 from transformers import AutoModel
 
-from trf_bridge.wrappers.engine import lowered
+from trf_bridge.wrappers.engine import comparison, lowered
 from trf_bridge.wrappers.models.layer import get_shim
 from trf_bridge.wrappers.training import precision
 from trf_bridge.wrappers.training.precision import cpu_has_bf16, resolve_precision
@@ -32,7 +32,7 @@ def cosines(one, two):
 
 def get_lowered(nlp):
     """Return what stores the copy that predicts, or None."""
-    return get_shim(nlp.get_pipe("trf_tok2vec").model).engine._lowered
+    return get_shim(nlp.get_pipe("trf_tok2vec").model).engine.lowered
 
 
 def assert_rounded(nlp):
@@ -65,7 +65,7 @@ def test_prediction_equals_that_of_a_plain_model_in_bf16(fresh, checkpoint):
 
 
 def test_copy_follows_the_weights(fresh):
-    nlp = fresh("bert", precision="bf16")
+    nlp = fresh("bert", precision="bf16", engine="tiles")
     assert_rounded(nlp)
     textcat = nlp.add_pipe("trf_textcat")
     examples = make_examples(nlp, [TEXT, "A"], lambda i: {"cats": {"A": i == 0, "B": i == 1}})
@@ -85,7 +85,7 @@ def test_copy_follows_the_weights(fresh):
 
 
 def test_copy_is_created_once(fresh):
-    nlp = fresh("bert", precision="bf16")
+    nlp = fresh("bert", precision="bf16", engine="tiles")
     copied, module = get_lowered(nlp), get_module(nlp)
     first = copied.of(module)
     rows(nlp)
@@ -93,10 +93,10 @@ def test_copy_is_created_once(fresh):
 
 
 def test_copied_and_saved_pipelines_predict_the_same(fresh):
-    nlp = fresh("bert", precision="bf16")
+    nlp = fresh("bert", precision="bf16", engine="tiles")
     expected = rows(nlp)
     assert numpy.array_equal(rows(copy.deepcopy(nlp)), expected)
-    other = fresh("bert", precision="bf16")
+    other = fresh("bert", precision="bf16", engine="tiles")
     assert numpy.array_equal(rows(other.from_bytes(nlp.to_bytes())), expected)
     assert_rounded(other)
 
@@ -105,14 +105,14 @@ def test_copied_and_saved_pipelines_predict_the_same(fresh):
 def test_models_that_need_float32_in_between_get_mixed_precision(how, fresh, monkeypatch):
     exact = rows(fresh("bert"))
     if how == "inaccurate":
-        monkeypatch.setattr(lowered, "MIN_COSINE", 1.1)
+        monkeypatch.setattr(comparison, "MIN_COSINE", 1.1)
     else:
 
         def refuse(self, model):
             raise RuntimeError("expected mat1 and mat2 to have the same dtype")
 
         monkeypatch.setattr(lowered.LoweredCopy, "of", refuse)
-    nlp = fresh("bert", precision="bf16")
+    nlp = fresh("bert", precision="bf16", engine="tiles")
     assert get_lowered(nlp) is None
     assert cosines(exact, rows(nlp)).min() > 0.999
     assert abs(exact - rows(nlp)).max() > 0

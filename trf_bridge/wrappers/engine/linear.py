@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from ..modules import replace_modules, share_state
+from .changes import state_of
 
 # The types of numbers that oneDNN multiplies, on a CPU. Users may convert a loaded model to others,
 # or move it.
@@ -51,7 +52,7 @@ class OneDnnLinear(nn.Linear):
     def _packed_weight(self) -> torch.Tensor:
         source, packed = state_of(self.weight), self._packed
         if packed is None or packed.source != source:
-            packed = self._packed = _PackedWeight(source, _pack(self.weight.detach()))
+            packed = self._packed = _PackedWeight(source, pack(self.weight.detach()))
         return packed.weight
 
 
@@ -96,14 +97,19 @@ class _Product(torch.autograd.Function):
 _differentiable_product: Callable[..., torch.Tensor] = _Product.apply
 
 
-def state_of(weights: torch.Tensor) -> tuple[int, int]:
-    """Return a key that changes whenever weights change.
+def can_pack(model: nn.Module, precision: str, products: str) -> bool:
+    """Return whether oneDNN can compute a model's products with weights laid out once.
 
-    weights (Tensor): The weights.
-    RETURNS (tuple of int): Their address, which changes when other weights are put in, and their
-        version, which changes in place. Weights created in inference mode have no version.
+    model (nn.Module): The model.
+    precision (str): Precision of the products: "fp32", "bf16" or "fp16".
+    products (str): For products in fp32: "torch" to leave them to torch, "onednn" or "auto".
+    RETURNS (bool): Whether it can.
     """
-    return weights.data_ptr(), 0 if weights.is_inference() else weights._version
+    if next(model.parameters()).device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    if precision == "bf16":
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return precision == "fp32" and products != "torch"
 
 
 def choose_products(model: nn.Module, products: str) -> None:
@@ -166,6 +172,22 @@ def _product(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | Non
     return product[: len(product) - n_filler].view(*input.shape[:-1], product.shape[1])
 
 
-def _pack(weight: torch.Tensor) -> torch.Tensor:
+def pack(weight: torch.Tensor) -> torch.Tensor:
+    """Lay weights out for oneDNN.
+
+    weight (Tensor, (n_out, n_in)): The weights.
+    RETURNS (Tensor): The same weights, for `mkldnn._linear_pointwise` alone.
+    """
     packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, PACKED_ROWS)
     return packed
+
+
+def count_products(model: nn.Module) -> dict[str, int]:
+    """Count the linear layers of a model by the library that computes their products.
+
+    model (nn.Module): The model.
+    RETURNS (dict): Number of layers by "torch" and "onednn".
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    n_onednn = sum(isinstance(layer, OneDnnLinear) for layer in layers)
+    return {"torch": len(layers) - n_onednn, "onednn": n_onednn}

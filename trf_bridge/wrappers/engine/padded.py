@@ -1,18 +1,26 @@
-"""The engine for any model: inputs of similar length, padded to the longest of them."""
+"""The engine for any model: its own forward, over inputs of similar length that are padded to the
+longest of them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy
 import torch
 
 from ...types import Array
-from .base import Engine, Inputs, Request, SubbatchOutputs, collect_outputs
-from .planning import MAX_PADDING, plan_padded
+from ..training.precision import mixed
+from ..traits import Traits, output_flags
+from .base import Engine, Inputs, Request, SubbatchOutputs
+from .linear import count_products
+from .planning import MAX_PADDING, Subbatch, plan_padded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from .lowered import LoweredCopy
 
 
 class PaddedEngine(Engine):
@@ -20,24 +28,73 @@ class PaddedEngine(Engine):
 
     name = "padded"
 
-    def _plan(self, lengths: Array, words_per_batch: int) -> list[Array]:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        traits: Traits,
+        precision: str,
+        *,
+        lowered: LoweredCopy | None = None,
+        reason: str = "",
+    ) -> None:
+        """Set the engine up; see `Engine` for the other arguments.
+
+        lowered (LoweredCopy): The copy that predicts in that precision; None for mixed precision.
+        """
+        super().__init__(model, traits, precision, reason=reason)
+        self.lowered = lowered
+
+    def predict(
+        self, inputs: Inputs, words_per_batch: int, request: Request
+    ) -> Iterator[SubbatchOutputs]:
+        """Run the model without storing what a backward pass would need; see `Engine`."""
+        self._fork_guard.check()
+        lowered = None if self.lowered is None else self.lowered.of(self._model)
+        for subbatch in self.plan(inputs.lengths, words_per_batch):
+            with torch.inference_mode():
+                if lowered is not None:
+                    outputs = self._run(lowered, inputs, subbatch, request)
+                else:
+                    with mixed(self.precision, self._device):
+                        outputs = self._run(self._model, inputs, subbatch, request)
+            yield outputs
+
+    def update(
+        self, inputs: Inputs, words_per_batch: int, request: Request
+    ) -> Iterator[SubbatchOutputs]:
+        """Run the model in training mode, in mixed precision; see `Engine`."""
+        self._fork_guard.check()
+        for subbatch in self._plan(inputs.lengths, words_per_batch):
+            with training_mode(self._model), mixed(self.precision, self._device):
+                outputs = self._run(self._model, inputs, subbatch, request)
+            yield outputs
+
+    def count_products(self) -> dict[str, int]:
+        """Count the linear layers by the library that computes their products; see `Engine`."""
+        return count_products(self._model if self.lowered is None else self.lowered.of(self._model))
+
+    def plan(self, lengths: Array, words_per_batch: int) -> Sequence[Subbatch]:
+        """Choose the inputs of each subbatch of a prediction; see `Engine`."""
+        return self._plan(lengths, self._limit(words_per_batch))
+
+    def _plan(self, lengths: Array, words_per_batch: int) -> Sequence[Subbatch]:
         max_padding = MAX_PADDING if self._traits.ignores_padding else 0
         return plan_padded(lengths, words_per_batch, max_padding=max_padding)
 
-    def size(self, lengths: Array) -> int:
-        """Return how many wordpieces the model computes for a subbatch, padding included.
-
-        lengths (int, (n,)): Wordpieces of each input of the subbatch.
-        RETURNS (int): The number of inputs times the length of the longest, which counts as 1 where
-            no input has wordpieces.
-        """
-        return len(lengths) * _padded_length(lengths)
-
     def _run(
-        self, model: PreTrainedModel, inputs: Inputs, indices: Array, request: Request
+        self, model: PreTrainedModel, inputs: Inputs, subbatch: Subbatch, request: Request
     ) -> SubbatchOutputs:
+        """Run the model over one subbatch.
+
+        model (PreTrainedModel): The model, or its copy in a lower precision.
+        inputs (Inputs): All inputs.
+        subbatch (Subbatch): One of those that `plan` returned.
+        request (Request): Which further outputs to return.
+        RETURNS (SubbatchOutputs): The outputs.
+        """
+        indices = subbatch.indices
         lengths, rows = inputs.lengths[indices], inputs.rows_of(indices)
-        mask = numpy.arange(_padded_length(lengths)) < lengths[:, None]
+        mask = numpy.arange(subbatch.size // len(indices)) < lengths[:, None]
         arguments = {"input_ids": self._pad(inputs.ids, rows, mask, self._traits.pad_id)}
         if "attention_mask" in self._traits.parameters:
             arguments["attention_mask"] = torch.from_numpy(mask.astype("int64")).to(self._device)
@@ -61,6 +118,15 @@ class PaddedEngine(Engine):
             attentions,
         )
 
+    def _call(self, model: PreTrainedModel, arguments: dict[str, Any], request: Request) -> Any:
+        """Call a model with the arguments that it takes, and only the outputs that are needed."""
+        flags = output_flags(
+            self._traits.parameters,
+            output_hidden_states=request.hidden_states,
+            output_attentions=request.attentions,
+        )
+        return model(**arguments, **flags)
+
     def _pad(self, values: Array, rows: Array, mask: Array, filler: int) -> torch.Tensor:
         """Pad some rows: (n_rows,) to (n, longest)."""
         padded = numpy.full(mask.shape, filler, dtype="int64")
@@ -68,6 +134,44 @@ class PaddedEngine(Engine):
         return torch.from_numpy(padded).to(self._device)
 
 
-def _padded_length(lengths: Array) -> int:
-    # Models differ in how they handle inputs without wordpieces: one column of padding is safe.
-    return max(int(lengths.max(initial=0)), 1)
+def collect_outputs(
+    outputs: Any,
+    indices: Array,
+    rows: Array,
+    request: Request,
+    select: Callable[[torch.Tensor], torch.Tensor],
+    attentions: Sequence[torch.Tensor] = (),
+) -> SubbatchOutputs:
+    """Collect the outputs of a Hugging Face model.
+
+    outputs (ModelOutput): What the model returned.
+    indices (int64, (n,)): The inputs of the subbatch.
+    rows (int64, (n_rows,)): Their rows.
+    request (Request): Which further outputs to collect.
+    select (callable): Removes padding from the states of a layer: a Tensor (n_rows, width).
+    attentions (sequence of Tensor): The attention weights of each input.
+    RETURNS (SubbatchOutputs): The outputs, in float32.
+    """
+    pooler_output = outputs.get("pooler_output")
+    layers = outputs.hidden_states if request.hidden_states else ()
+    return SubbatchOutputs(
+        indices=indices,
+        rows=rows,
+        last_hidden_state=select(outputs.last_hidden_state).float(),
+        pooler_output=None if pooler_output is None else pooler_output.float(),
+        hidden_states=[select(layer).float() for layer in layers],
+        attentions=attentions,
+    )
+
+
+@contextlib.contextmanager
+def training_mode(model: PreTrainedModel) -> Iterator[None]:
+    """Put a model into training mode inside of a block.
+
+    model (PreTrainedModel): The model, in evaluation mode.
+    """
+    model.train()
+    try:
+        yield
+    finally:
+        model.eval()

@@ -117,7 +117,7 @@ class TransformerShim(PyTorchShim):
             )
             enable({"use_reentrant": False})
         use_fast_dropout(model)
-        self._engine = make_engine(model, traits, precision=precision, products=settings.products)
+        self._engine = make_engine(model, traits, settings, precision=precision)
         self._sparse_gradients = SparseGradients(model)
         self._model, self.traits = model, traits
         self._grad_scaler.to_(device)

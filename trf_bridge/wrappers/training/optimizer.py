@@ -103,7 +103,7 @@ def _adam_step(optimizer: Optimizer, updated: Mapping[Key, tuple[Any, float]]) -
                 maximize=False,
             )
             # The fused step does not increase the version of the weights. Without it, copies of
-            # the old weights would stay in use: see state_of in engine/linear.py.
+            # the old weights would stay in use: see state_of in engine/changes.py.
             torch.autograd.graph.increment_version(weights_of_group)
             if optimizer.averages is not None:
                 for key, weights in members:
