@@ -23,7 +23,7 @@ SOURCES := $(shell find trf_bridge -name '*.py' -o -name '*.pyx' -o -name '*.pyi
 SOURCES += $(wildcard trf_bridge/pictures/assets/*)
 RECIPE := packaging/build.py packaging/recipes/$(PIPELINE).cfg
 
-.PHONY: help install demo test test-matrix test-floor bench lint types docs check dist clean
+.PHONY: help install demo test test-matrix test-floor bench bench-gpu lint types docs check dist clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -72,6 +72,10 @@ PEER_NAMES := $(basename $(notdir $(wildcard benchmarks/peers/*.txt)))
 bench: $(VENV)/.pipeline $(if $(PEERS),$(PEER_NAMES:%=$(PEERS_FOLDER)/%/.installed)) ## run the benchmarks; PEERS=1 includes similar libraries, BENCH='...' passes options
 	@echo "== benchmark"
 	@$(BIN)/python benchmarks/bench.py $(if $(PEERS),--peers $(PEERS_FOLDER)) $(BENCH)
+
+bench-gpu: $(VENV)/.pipeline ## run the benchmarks of a GPU; BENCH='...' passes options
+	@echo "== benchmark on a GPU"
+	@$(BIN)/python benchmarks/gpu.py $(BENCH)
 
 $(PEERS_FOLDER)/%/.installed: benchmarks/peers/%.txt
 	@echo "== environment of $*"

@@ -12,6 +12,7 @@ import json
 import sys
 import warnings
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ import torch
 import ceiling
 import stages
 import worker_measures
+from ablation import ALL, TRICKS, switched_off
+from plain import Plain
 from systems import CLASSES, SYSTEMS, versions
 
 
@@ -32,12 +35,17 @@ class Texts:
         folder (Path): The folder that bench.py writes the sets to.
         plain (bool): Whether to read sentences.
         """
-        self.folder = folder
-        self.kind = "sentences" if plain else "texts"
+        self.folder, self.plain = folder, plain
 
     def __getitem__(self, name: str) -> Any:
-        path = self.folder / f"{name}.{self.kind}.json"
-        return json.loads(path.read_text(encoding="utf8"))
+        return self._read(name, "sentences" if self.plain else "texts")
+
+    def model_inputs(self, name: str) -> Any:
+        """Return what the inputs of the model are computed from: texts, or planned batches."""
+        return self._read(name, "batches" if self.plain else "texts")
+
+    def _read(self, name: str, kind: str) -> Any:
+        return json.loads((self.folder / f"{name}.{kind}.json").read_text(encoding="utf8"))
 
 
 def make_handlers(system: Any, texts: Texts) -> dict[str, Callable[..., dict[str, Any]]]:
@@ -49,6 +57,11 @@ def make_handlers(system: Any, texts: Texts) -> dict[str, Callable[..., dict[str
     """
     return {
         "run": lambda name, batch_size: worker_measures.timed_run(system, texts[name], batch_size),
+        "model": lambda name: worker_measures.timed_model(system, texts.model_inputs(name)),
+        "model outputs": lambda name, path: worker_measures.save_model_rows(
+            system, texts.model_inputs(name), path
+        ),
+        "plan": lambda name: {"batches": system.plan(list(chain.from_iterable(texts[name])))},
         "latency": lambda name, first, last: worker_measures.latencies(
             system, texts[name][first:last]
         ),
@@ -76,18 +89,20 @@ def main() -> None:
     parser.add_argument("--texts", type=Path, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--words-per-batch", type=int, required=True)
+    parser.add_argument("--without", choices=[ALL, *TRICKS], default=ALL)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     warnings.filterwarnings("ignore", category=FutureWarning)
     kind, precision = SYSTEMS[args.system]
-    system = CLASSES[kind](args.checkpoint, precision, args.words_per_batch)
-    handlers = make_handlers(system, Texts(args.texts, plain=kind == "plain"))
-    print(json.dumps({"versions": versions(system), "threads": torch.get_num_threads()}))
-    sys.stdout.flush()
-    for line in sys.stdin:
-        request = json.loads(line)
-        response = handlers[request.pop("do")](**request)
-        print(json.dumps(response), flush=True)
+    with switched_off(args.without) as settings:
+        system = CLASSES[kind](args.checkpoint, precision, args.words_per_batch, **settings)
+        handlers = make_handlers(system, Texts(args.texts, plain=isinstance(system, Plain)))
+        print(json.dumps({"versions": versions(system), "threads": torch.get_num_threads()}))
+        sys.stdout.flush()
+        for line in sys.stdin:
+            request = json.loads(line)
+            response = handlers[request.pop("do")](**request)
+            print(json.dumps(response), flush=True)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
 
 PEER is a virtual environment with spacy-transformers 1.4.0. DATA has the folders intent/snips,
 textcat/cooking_multilabel, ud/en_ewt and ner/wnut17. The two systems take turns of a few steps, so
-a busy machine slows down both. Adds rows to benchmarks/results/finetune.json and writes all rows as
-a table to finetune.md beside it.
+a busy machine slows down both. Adds rows to finetune.json in the folder of the processor in
+benchmarks/results, and writes all rows as a table to finetune.md beside it.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import statistics
 import sys
 from pathlib import Path
 
+from machine import folder_name, processor_name, read_cpuinfo
 from workers import Worker
 
 HERE = Path(__file__).resolve().parent
@@ -84,7 +85,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--batch", type=int, default=32, help="examples per batch")
     parser.add_argument("--learn-rate", type=float, default=1e-4)
-    parser.add_argument("--output", type=Path, default=HERE / "results" / "finetune.json")
+    folder = HERE / "results" / folder_name(processor_name(read_cpuinfo()))
+    parser.add_argument("--output", type=Path, default=folder / "finetune.json")
     args = parser.parse_args()
     rows = json.loads(args.output.read_text("utf8")) if args.output.exists() else []
     for task in args.tasks.split(","):

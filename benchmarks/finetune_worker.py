@@ -21,6 +21,9 @@ from spacy.training import Example
 from spacy.training.iob_utils import iob_to_biluo
 from thinc.api import Adam, fix_random_seed
 
+from ablation import ALL, TRICKS, switched_off
+from texts import snips
+
 SCORES = {
     "snips": "cats_macro_f",
     "cooking": "cats_macro_auc",
@@ -31,21 +34,17 @@ SCORES = {
 
 def read_snips(folder, vocab):
     """Read SNIPS: short commands with one of seven intents."""
-    parts = {"train": [], "validate": []}
-    for part in parts:
-        for path in sorted((folder / "intent/snips").glob(f"{part}_*.json")):
-            intent = path.stem.split("_")[1]
-            entries = json.loads(path.read_text(encoding="utf8", errors="replace"))[intent]
-            texts = ["".join(piece["text"] for piece in entry["data"]) for entry in entries]
-            parts[part].extend((text, intent) for text in texts)
+    parts = snips(folder)
     labels = sorted({intent for _, intent in parts["train"]})
     tokenizer = spacy.blank("en").tokenizer
-    for part in parts.values():
-        part[:] = [
+    train, evaluation = (
+        [
             Example.from_dict(tokenizer(text), {"cats": {la: float(la == intent) for la in labels}})
             for text, intent in part
         ]
-    return parts["train"], parts["validate"]
+        for part in parts.values()
+    )
+    return train, evaluation
 
 
 def read_cooking(folder, vocab):
@@ -110,11 +109,11 @@ READERS = {
 }
 
 
-def bridge_pipeline(checkpoint, task):
+def bridge_pipeline(checkpoint, task, **settings):
     """Build the pipeline of this project."""
     import trf_bridge
 
-    nlp = trf_bridge.from_pretrained(checkpoint)
+    nlp = trf_bridge.from_pretrained(checkpoint, **settings)
     listener = {"@architectures": "trf_bridge.Tok2VecListener.v1", "grad_factor": 1.0}
     if task in ("snips", "cooking"):
         model = {
@@ -233,7 +232,7 @@ BUILDERS = {"bridge": bridge_pipeline, "peer": peer_pipeline, "plain": PlainClas
 
 
 def main():
-    """Build the pipeline and train it until standard input is closed."""
+    """Parse the command line and train."""
     parser = argparse.ArgumentParser()
     parser.add_argument("system", choices=list(BUILDERS))
     parser.add_argument("task", choices=list(READERS))
@@ -243,10 +242,16 @@ def main():
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--learn-rate", type=float, required=True)
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--without", choices=[ALL, *TRICKS], default=ALL)
     args = parser.parse_args()
+    with switched_off(args.without) as settings:
+        run(args, settings)
 
+
+def run(args, settings):
+    """Build the pipeline with some settings, and train it until standard input is closed."""
     fix_random_seed(args.seed)
-    nlp = BUILDERS[args.system](args.checkpoint, args.task)
+    nlp = BUILDERS[args.system](args.checkpoint, args.task, **settings)
     train, evaluation = READERS[args.task](args.data, nlp.vocab)
     nlp.initialize(lambda: train[:2000])
     # Both systems see the same batches in the same order, at the same rates.

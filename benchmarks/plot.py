@@ -10,6 +10,9 @@ COLORS = {
     "bridge bf16": "#6aaed6",
     "plain fp32": "#555555",
     "plain bf16": "#aaaaaa",
+    "openvino fp32": "#3f7f5f",
+    "openvino bf16": "#8fbf9f",
+    "onnxruntime fp32": "#8c6bb1",
     "spacy-transformers": "#d9822b",
     "spacy-curated-transformers": "#b5446e",
 }

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ablation import PREDICTION, TRAINING, TRICKS
 from stages import STAGES
+from systems import SYSTEMS, plain_of
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -21,10 +23,11 @@ def report(results: dict[str, Any]) -> str:
     RETURNS (str): Markdown.
     """
     parts = [head(results), "### Targets", targets(results["targets"])]
-    if "ceiling" in results:
-        parts.append(ceiling(results["ceiling"], results["speed"]))
     for name, write in [
+        ("model", model),
         ("speed", speed),
+        ("base", base),
+        ("ablation", ablation),
         ("latency", latency),
         ("stages", stages),
         ("growth", growth),
@@ -33,29 +36,44 @@ def report(results: dict[str, Any]) -> str:
     ]:
         if name in results:
             parts.append(write(results[name]))
+    if "ceiling" in results and "speed" in results:
+        parts.append(ceiling(results["ceiling"], results["speed"]))
     return "\n\n".join(parts) + "\n"
 
 
 def head(results: dict[str, Any]) -> str:
     """Format the machine, the settings, the versions and the texts."""
-    machine, settings = results["machine"], results["settings"]
+    machine, runs = results["machine"], results["runs"]
     has = ", ".join(
         f"{'with' if there else 'without'} {name}"
         for name, there in machine["instructions"].items()
     )
-    load = machine["load_before"]
     lines = [
-        f"{machine['processor']} ({has}), cores: {machine['cores']}, threads of each system: "
-        f"{machine['threads']}, {machine['system']}, Python {machine['python']}, "
-        f"{results['date']}. "
-        f"Load before the run: {'unknown' if load is None else f'{load:.1f}'}. "
-        f"Medians of {settings['rounds']} rounds in which the systems took turns; a ratio is the "
-        f"median of the ratios of the rounds. nlp.pipe with batches of "
-        f"{settings['batch_size'] or '1000 (spaCy default)'} documents; at most "
-        f"{settings['words_per_batch']} cells in a batch of the model.",
+        f"{machine['processor']} ({has}), cores: {machine['cores']}, "
+        f"{machine['system']}, Python {machine['python']}. Medians of "
+        "rounds in which the systems took turns; a ratio is the median of the ratios of the "
+        "rounds.",
     ]
-    if settings["quick"]:
+    if any(run["quick"] for run in runs.values()):
         lines.append("**A quick run, to check that everything works. Do not use its numbers.**")
+    columns = [
+        *("date", "load before", "rounds", "threads", "documents of a set"),
+        *("documents of a batch", "wordpieces of a batch of the model"),
+    ]
+    settings = [
+        [
+            part,
+            run["date"],
+            "unknown" if run["load_before"] is None else f"{run['load_before']:.2f}",
+            run["rounds"],
+            run["threads"],
+            run["limit"],
+            run["batch_size"] or "1000 (spaCy default)",
+            run["words_per_batch"],
+        ]
+        for part, run in runs.items()
+    ]
+    lines.append(table(["part", *columns], settings))
     versions = [
         [system, ", ".join(f"{name} {version}" for name, version in found.items())]
         for system, found in results["versions"].items()
@@ -98,6 +116,87 @@ def ceiling(found: dict[str, Any], sets: dict[str, Any]) -> str:
         "table lists the wordpieces per second if nothing else took time, and the share of it that "
         f"each system reaches:\n\n{table(columns, rows)}"
     )
+
+
+def model(sets: dict[str, Any]) -> str:
+    """Format the speed of the model alone, against other systems in the same precision."""
+    parts = [
+        "### The model alone: wordpiece ids to rows",
+        "Ratios compare systems of the same precision. Outputs are compared with plain "
+        "transformers in fp32.",
+    ]
+    return "\n\n".join([*parts, *(_model_table(name, found) for name, found in sets.items())])
+
+
+def _model_table(name: str, found: dict[str, Any]) -> str:
+    """Format the model alone on one set of texts."""
+    kinds = list(dict.fromkeys(SYSTEMS[reference].kind for reference in found["times_as_fast"]))
+    rows = []
+    for system, speed in found["wordpieces_per_second"].items():
+        references = [f"{kind} {SYSTEMS[system].precision}" for kind in kinds]
+        output = found["outputs"][system]
+        rows.append(
+            [
+                system,
+                f"{speed:,.0f}",
+                *(_ratio(found, reference, system) for reference in references),
+                f"{output['largest_difference']:.1e}",
+                f"{output['lowest_cosine']:.6f}",
+            ]
+        )
+    columns = [f"times {kind}" for kind in kinds]
+    outputs = ["largest difference", "lowest cosine"]
+    return table([name, "wordpieces/s", *columns, *outputs], rows)
+
+
+def _ratio(found: dict[str, Any], reference: str, system: str) -> str:
+    """Format the speed relative to a reference; empty if the reference was not measured."""
+    ratios = found["times_as_fast"].get(reference)
+    return "" if ratios is None else f"{ratios[system]:.2f}"
+
+
+def base(found: dict[str, Any]) -> str:
+    """Format the speed of a model of the shape of BERT-base."""
+    rows = [
+        [
+            system,
+            found["versions"][system].get("engine", ""),
+            f"{found['model']['wordpieces_per_second'][system]:,.0f}",
+            _ratio(found["model"], plain_of(system), system),
+            f"{found['speed']['tokens_per_second'][system]:,.0f}",
+            _ratio(found["speed"], plain_of(system), system),
+        ]
+        for system in found["model"]["seconds"]
+    ]
+    columns = [
+        *("system", "engine", "model alone, wordpieces/s", "times plain"),
+        *("whole pipeline, tokens/s", "times plain"),
+    ]
+    title = "### The shape of BERT-base: 12 layers of width 768, random weights"
+    return f"{title}\n\n{table(columns, rows)}"
+
+
+def ablation(found: dict[str, dict[str, float]]) -> str:
+    """Format what each trick is worth."""
+    columns = [column for column in (*PREDICTION, *TRAINING) if column in found]
+    rows = [
+        [
+            name,
+            trick.description,
+            *(
+                f"{found[column][name]:.2f}" if column in trick.columns else ""
+                for column in columns
+            ),
+        ]
+        for name, trick in TRICKS.items()
+    ]
+    text = (
+        "Each line switches one thing off. The numbers are the time without it, relative to the "
+        "time with it: 1.2 means that everything takes a fifth longer without it. Empty cells are "
+        "measurements that it does not affect."
+    )
+    title = "### What each part of the engine is worth"
+    return f"{title}\n\n{text}\n\n{table(['part', 'what it is', *columns], rows)}"
 
 
 def speed(sets: dict[str, Any]) -> str:
@@ -143,12 +242,12 @@ def latency(found: dict[str, Any]) -> str:
         [
             system,
             *(f"{times[which]:.2f}" for which in ("median", "95th percentile")),
-            f"{found['of_plain'][system]:.2f}",
+            f"{found['of_plain'][system]:.2f}" if system in found["of_plain"] else "",
         ]
         for system, times in found["milliseconds"].items()
     ]
     title = f"### One text of {found['words']:.0f} words, {found['calls']} calls"
-    columns = ["system", "median, ms", "95th percentile, ms", "of plain fp32"]
+    columns = ["system", "median, ms", "95th percentile, ms", "of plain in the same precision"]
     return f"{title}\n\n{table(columns, rows)}"
 
 

@@ -60,12 +60,15 @@ def clocked(nlp: Any) -> Iterator[Clocks]:
     from trf_bridge.pipes import predictions
 
     pipes = dict(nlp.pipeline)
-    wordpiecer, transformer = pipes["trf_wordpiecer"], pipes["trf_tok2vec"]
+    splitter, wordpiecer = pipes["sentencizer"], pipes["trf_wordpiecer"]
+    transformer = pipes["trf_tok2vec"]
     layer = transformer.model
     clocks = Clocks()
     with ExitStack() as stack:
         for owner, name, stage in [
             (nlp, "make_doc", TOKENIZER),
+            (splitter, "predict", SENTENCES),
+            (splitter, "set_annotations", SENTENCES),
             (wordpiecer, "predict", WORDPIECES),
             (wordpiecer, "set_annotations", ATTRIBUTES),
             (layer, "_func", BATCHES),
@@ -76,12 +79,6 @@ def clocked(nlp: Any) -> Iterator[Clocks]:
         ]:
             wrapped = clocks.wrap(stage, getattr(owner, name))
             stack.enter_context(patch.object(owner, name, wrapped))
-        # The methods of the sentencizer cannot be replaced, so the component itself is wrapped.
-        splitter = clocks.wrap(SENTENCES, pipes["sentencizer"])
-        parts = [
-            (name, splitter if name == "sentencizer" else pipe) for name, pipe in nlp._components
-        ]
-        stack.enter_context(patch.object(nlp, "_components", parts))
         yield clocks
 
 

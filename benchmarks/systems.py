@@ -1,6 +1,7 @@
 """The systems that `bench.py` compares, each used as its documentation recommends.
 
-Environments have one system only, so each class imports its own libraries.
+Environments have one system only, so each class imports its own libraries. Systems without spaCy
+are in `plain.py`.
 """
 
 from __future__ import annotations
@@ -8,22 +9,37 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
-from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 
-# Pipelines read texts; the plain models read lists of sentences.
+from plain import OnnxRuntime, OpenVino, Plain
+
+
+class System(NamedTuple):
+    """Store the kind of a system, which is one of `CLASSES`, and its precision."""
+
+    kind: str
+    precision: str
+
+
+# ONNX Runtime computes in bf16 on processors of Arm only.
 SYSTEMS = {
-    "bridge fp32": ("bridge", "fp32"),
-    "bridge bf16": ("bridge", "bf16"),
-    "plain fp32": ("plain", "fp32"),
-    "plain bf16": ("plain", "bf16"),
-    "spacy-transformers": ("spacy-transformers", "fp32"),
-    "spacy-curated-transformers": ("spacy-curated-transformers", "fp32"),
+    "bridge fp32": System("bridge", "fp32"),
+    "bridge bf16": System("bridge", "bf16"),
+    "plain fp32": System("plain", "fp32"),
+    "plain bf16": System("plain", "bf16"),
+    "openvino fp32": System("openvino", "fp32"),
+    "openvino bf16": System("openvino", "bf16"),
+    "onnxruntime fp32": System("onnxruntime", "fp32"),
+    "spacy-transformers": System("spacy-transformers", "fp32"),
+    "spacy-curated-transformers": System("spacy-curated-transformers", "fp32"),
 }
-PEERS = ("spacy-transformers", "spacy-curated-transformers")
+# Kinds that run a model on lists of sentences; the others are pipelines, which read texts.
+RUNTIMES = ("openvino", "onnxruntime")
+# Kinds with an environment of the same name.
+PEERS = ("spacy-transformers", "spacy-curated-transformers", *RUNTIMES)
 CURATED_FIELDS = {
     "vocab_size": "vocab_size",
     "hidden_width": "hidden_size",
@@ -67,11 +83,13 @@ class Bridge(Pipeline):
 
     packages = ("trf_bridge", *Pipeline.packages)
 
-    def __init__(self, checkpoint: str, precision: str, words_per_batch: int) -> None:
+    def __init__(
+        self, checkpoint: str, precision: str, words_per_batch: int, **settings: Any
+    ) -> None:
         import trf_bridge
 
         self.nlp = trf_bridge.from_pretrained(
-            checkpoint, precision=precision, words_per_batch=words_per_batch
+            checkpoint, precision=precision, words_per_batch=words_per_batch, **settings
         )
 
     def notes(self) -> dict[str, str]:
@@ -97,6 +115,18 @@ class Bridge(Pipeline):
         with self.nlp.select_pipes(disable=["trf_tok2vec"]):
             docs = self.nlp.pipe(texts)
             return [[span.text for span in doc._.trf_segments] for doc in docs]
+
+    def read_inputs(self, texts: Sequence[str]) -> list[Any]:
+        """Return the inputs of `model_rows`: the wordpieces of each text."""
+        from trf_bridge.pipes.doc.records import get_wordpieces
+
+        with self.nlp.select_pipes(disable=["trf_tok2vec"]):
+            return [get_wordpieces(doc) for doc in self.nlp.pipe(texts)]
+
+    def model_rows(self, inputs: list[Any]) -> list[numpy.ndarray]:
+        """Run the model alone: wordpieces to rows, text after text."""
+        outputs = self.nlp.get_pipe("trf_tok2vec").model.predict(inputs)
+        return [activations.last_hidden_state for activations in outputs]
 
 
 class SpacyTransformers(Pipeline):
@@ -147,91 +177,19 @@ class CuratedTransformers(Pipeline):
         self.nlp.initialize()
 
 
-class Plain:
-    """Store plain transformers without spaCy: sort by length, pad, run, remove the padding.
-
-    The input is split into sentences already. The batches are planned by this project, because they
-    are faster than batches of a fixed number of sentences: each ends before padding would cost more
-    than another run of the model.
-    """
-
-    packages = ("torch", "transformers")
-
-    def notes(self) -> dict[str, str]:
-        """Return no notes."""
-        return {}
-
-    def __init__(self, checkpoint: str, precision: str, words_per_batch: int) -> None:
-        import torch
-        from transformers import AutoModel, AutoTokenizer
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()
-        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-        self.tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-        self.model = AutoModel.from_pretrained(checkpoint, dtype=dtype).eval()
-        self.words_per_batch = words_per_batch
-
-    def run(self, texts: Sequence[Sequence[str]], batch_size: int | None) -> int:
-        """Run the sentences of the texts in batches.
-
-        texts (sequence of sequence of str): The sentences of each text.
-        batch_size (int): Texts per batch; None for spaCy's default.
-        RETURNS (int): Rows of all sentences.
-        """
-        size = batch_size or 1000
-        batches = (texts[i : i + size] for i in range(0, len(texts), size))
-        return sum(
-            len(rows)
-            for batch in batches
-            for rows in self.sentence_rows(list(chain.from_iterable(batch)))
-        )
-
-    def run_one(self, text: Sequence[str]) -> numpy.ndarray:
-        """Run one text and return its rows (n_wp, width)."""
-        import torch
-
-        if len(text) > 1:
-            return numpy.concatenate(self.sentence_rows(text))
-        inputs = self.tokenizer(text[0], truncation=True, return_tensors="pt")
-        with torch.inference_mode():
-            rows: numpy.ndarray = self.model(**inputs).last_hidden_state[0].float().numpy()
-        return rows
-
-    def outputs(self, texts: Sequence[Sequence[str]]) -> Iterator[tuple[numpy.ndarray, float]]:
-        """Yield the rows of each text (n_wp, width), and 0.0, since there is no sum over tokens."""
-        for text in texts:
-            yield numpy.concatenate(self.sentence_rows(text)), 0.0
-
-    def sentence_rows(self, sentences: Sequence[str]) -> list[numpy.ndarray]:
-        """Run sentences and return their rows.
-
-        sentences (sequence of str, (n,)): The sentences.
-        RETURNS (list of float32, each (n_wp, width)): Their rows.
-        """
-        import torch
-
-        from trf_bridge.wrappers.engine.planning import plan_padded
-
-        encoded = self.tokenizer(list(sentences), truncation=True)
-        lengths = numpy.asarray([len(ids) for ids in encoded["input_ids"]])
-        outputs: list[numpy.ndarray] = [numpy.empty(0)] * len(sentences)
-        for indices in plan_padded(lengths, self.words_per_batch):
-            picked = {name: [values[i] for i in indices] for name, values in encoded.items()}
-            batch = self.tokenizer.pad(picked, return_tensors="pt")
-            with torch.inference_mode():
-                hidden = self.model(**batch).last_hidden_state.float()
-            for row, i in zip(hidden, indices, strict=True):
-                outputs[i] = row[: lengths[i]].numpy().copy()
-        return outputs
-
-
 CLASSES: dict[str, Any] = {
     "bridge": Bridge,
     "plain": Plain,
+    "openvino": OpenVino,
+    "onnxruntime": OnnxRuntime,
     "spacy-transformers": SpacyTransformers,
     "spacy-curated-transformers": CuratedTransformers,
 }
+
+
+def plain_of(system: str) -> str:
+    """Return the name of plain transformers in the precision of a system."""
+    return f"plain {SYSTEMS[system].precision}"
 
 
 def versions(system: Any) -> dict[str, str]:

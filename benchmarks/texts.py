@@ -15,6 +15,7 @@ DATA = {
     "en_ewt": "ud/en_ewt/en_ewt-ud-train.conllu",
     "movie_reviews": "prose/movie_reviews.jsonl",
 }
+SNIPS = "intent/snips"
 LONG_DOCUMENT = 360_000
 SHORT_DOCUMENT = 500
 
@@ -81,6 +82,33 @@ def text_sets(data: Path | None, paths: Sequence[Path], limit: int) -> dict[str,
         if len(texts) > limit:
             sets[name] = random.Random(0).sample(texts, limit)
     return sets
+
+
+def snips(data: Path) -> dict[str, list[tuple[str, str]]]:
+    """Read SNIPS: short commands with one of seven intents.
+
+    data (Path): The folder with the folder in `SNIPS`.
+    RETURNS (dict): Text and intent of each, for the parts "train" and "validate".
+    """
+    parts: dict[str, list[tuple[str, str]]] = {"train": [], "validate": []}
+    for part, found in parts.items():
+        for path in sorted((data / SNIPS).glob(f"{part}_*.json")):
+            intent = path.stem.split("_")[1]
+            entries = json.loads(path.read_text(encoding="utf8", errors="replace"))[intent]
+            texts = ["".join(piece["text"] for piece in entry["data"]) for entry in entries]
+            found.extend((text, intent) for text in texts)
+    return parts
+
+
+def short_documents(data: Path, limit: int) -> list[str]:
+    """Sample commands of SNIPS, with a fixed seed.
+
+    data (Path): The folder with the folder in `SNIPS`.
+    limit (int): Maximum number of documents.
+    RETURNS (list of str): The documents.
+    """
+    texts = [text for text, _ in snips(data)["train"]]
+    return random.Random(0).sample(texts, min(limit, len(texts)))
 
 
 def growing_documents(texts: Sequence[str], n_chars: int) -> dict[int, list[str]]:

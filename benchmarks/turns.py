@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import statistics
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from systems import PEERS
+from systems import RUNTIMES, SYSTEMS
 from workers import Worker
 
 BRIDGE, PLAIN = "bridge fp32", "plain fp32"
-REFERENCES = [PLAIN, *PEERS]
+# Calls before latencies are measured, and blocks of calls.
+WARM_UP, N_BLOCKS = 20, 10
 
 
 class Run:
@@ -30,8 +33,20 @@ class Run:
         self.workers: dict[str, Worker] = {}
         self.numbers: dict[str, int] = {}
 
-    def new_worker(self, system: str) -> Worker:
-        """Start a process that only loads a system, and return its worker."""
+    def __enter__(self) -> Run:
+        self.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.stop()
+
+    def new_worker(self, system: str, *options: str) -> Worker:
+        """Start a process that only loads a system.
+
+        system (str): The system.
+        *options (str): Further options of the worker.
+        RETURNS (Worker): The worker.
+        """
         return Worker(
             self.pythons[system],
             "bench_worker.py",
@@ -39,6 +54,7 @@ class Run:
             *("--checkpoint", str(self.args.checkpoint), "--texts", str(self.folder)),
             *("--threads", str(self.args.threads)),
             *("--words-per-batch", str(self.args.words_per_batch)),
+            *options,
             threads=self.args.threads,
         )
 
@@ -51,6 +67,14 @@ class Run:
         """Stop all workers."""
         for worker in self.workers.values():
             worker.close()
+        self.workers = {}
+
+    @contextmanager
+    def adding(self) -> Iterator[None]:
+        """Run this project alone inside of a block, which can add sets."""
+        with self.new_worker(BRIDGE) as worker:
+            self.workers = {BRIDGE: worker}
+            yield
         self.workers = {}
 
     def add(self, name: str, texts: Sequence[str]) -> str:
@@ -70,10 +94,26 @@ class Run:
         found: list[list[str]] = self.workers[BRIDGE].call("sentences", name=key)["sentences"]
         return found
 
-    def warm_up(self, key: str) -> None:
-        """Run a set once in every system. This project has its words cached from splitting."""
-        for worker in self.workers.values():
-            worker.call("run", name=key, batch_size=self.args.batch_size)
+    def add_batches(self, key: str) -> None:
+        """Write the batches of a set, as planned by plain transformers, for the model alone."""
+        planned = self.workers[PLAIN].call("plan", name=key)["batches"]
+        self._write(f"{key}.batches.json", planned)
+
+    @property
+    def whole(self) -> list[str]:
+        """Return the running systems that read text, without those that only run the model."""
+        return [name for name in self.workers if SYSTEMS[name].kind not in RUNTIMES]
+
+    @property
+    def models(self) -> list[str]:
+        """Return the running systems whose model can run alone."""
+        kinds = ("bridge", "plain", *RUNTIMES)
+        return [name for name in self.workers if SYSTEMS[name].kind in kinds]
+
+    def warm_up(self, key: str, systems: Iterable[str]) -> None:
+        """Run a set once in some systems. This project has its words cached from splitting."""
+        for system in systems:
+            self.workers[system].call("run", name=key, batch_size=self.args.batch_size)
 
     def turns(self, systems: Iterable[str], do: str, **arguments: Any) -> dict[str, list[Any]]:
         """Send a request to the systems in turns, once per round; each round starts with another.
@@ -88,6 +128,23 @@ class Run:
             for system in rotated(list(answers), i):
                 answers[system].append(self.workers[system].call(do, **arguments))
         return answers
+
+    def blocks(self, key: str, n_calls: int) -> dict[str, list[list[float]]]:
+        """Run the texts of a set one by one, in blocks that alternate between the systems.
+
+        key (str): The set.
+        n_calls (int): Number of texts, at least `WARM_UP`, which run once before.
+        RETURNS (dict): The seconds of each text in each block, by system.
+        """
+        seconds: dict[str, list[list[float]]] = {system: [] for system in self.workers}
+        for worker in self.workers.values():
+            worker.call("latency", name=key, first=0, last=WARM_UP)
+        bounds = pairwise(n_calls * i // N_BLOCKS for i in range(N_BLOCKS + 1))
+        for i, (first, last) in enumerate(bounds):
+            for system in rotated(list(seconds), i):
+                answer = self.workers[system].call("latency", name=key, first=first, last=last)
+                seconds[system].append(answer["seconds"])
+        return seconds
 
     def _write(self, name: str, content: Any) -> None:
         (self.folder / name).write_text(json.dumps(content), encoding="utf8")
@@ -105,11 +162,11 @@ def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> 
 
 
 def against(seconds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
-    """Return the speed of each system relative to each reference."""
+    """Return the speed of each system relative to each system of other projects."""
     return {
         reference: {
             system: median_ratio(seconds[reference], own) for system, own in seconds.items()
         }
-        for reference in REFERENCES
-        if reference in seconds
+        for reference in seconds
+        if SYSTEMS[reference].kind != "bridge"
     }

@@ -27,6 +27,19 @@ def timed_run(system: Any, texts: Sequence[Any], batch_size: int | None) -> dict
     return {"seconds": time.perf_counter() - start, "n": n}
 
 
+def timed_model(system: Any, content: Any) -> dict[str, Any]:
+    """Run the model alone once: wordpiece ids to rows.
+
+    system (any with `read_inputs` and `model_rows`): The system.
+    content (list): What its inputs are computed from, which is not timed.
+    RETURNS (dict): The seconds, and the number of rows.
+    """
+    inputs = system.read_inputs(content)
+    start = time.perf_counter()
+    rows = system.model_rows(inputs)
+    return {"seconds": time.perf_counter() - start, "n": sum(map(len, rows))}
+
+
 def latencies(system: Any, texts: Sequence[Any]) -> dict[str, Any]:
     """Run texts one by one.
 
@@ -130,6 +143,12 @@ def save_outputs(system: Any, texts: Sequence[Any], path: str) -> dict[str, Any]
     rows, lost = zip(*system.outputs(texts), strict=True)
     numpy.save(path, numpy.concatenate(rows))
     return {"lost": max(lost)}
+
+
+def save_model_rows(system: Any, content: Any, path: str) -> dict[str, Any]:
+    """Write the rows of the model alone to a file; the arguments are those above."""
+    numpy.save(path, numpy.concatenate(system.model_rows(system.read_inputs(content))))
+    return {}
 
 
 def statistics_of(system: Any, texts: Sequence[str]) -> dict[str, Any]:

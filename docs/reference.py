@@ -366,23 +366,36 @@ def recipes() -> str:
 def measurements() -> str:
     """Show the results in benchmarks/results: pictures, and tables, or the numbers alone.
 
-    RETURNS (str): A section for each benchmark.
+    RETURNS (str): A section for each processor or GPU and each benchmark.
     """
     parts = []
-    for name in sorted(
-        {path.stem for path in RESULTS.iterdir() if path.suffix in (".md", ".json")}
-    ):
-        table, numbers = (RESULTS / f"{name}{end}" for end in (".md", ".json"))
-        parts.append(f"## {name}.py")
-        picture = RESULTS / f"{name}.svg"
-        if picture.is_file():
-            path = f"../{picture.relative_to(ROOT).as_posix()}"
-            parts.append(f"![The numbers of {name}.py as bars and curves]({path})")
-        if table.is_file():
-            parts.append(table.read_text(encoding="utf8").strip())
-        else:
-            parts.append(_numbers(json.loads(numbers.read_text(encoding="utf8"))))
+    for folder in sorted(path for path in RESULTS.iterdir() if path.is_dir()):
+        names = {path.stem for path in folder.iterdir() if path.suffix in (".md", ".json")}
+        for name in sorted(names):
+            table, numbers = (folder / f"{name}{end}" for end in (".md", ".json"))
+            parts.append(f"## {name}.py, {folder.name}")
+            picture = folder / f"{name}.svg"
+            if picture.is_file():
+                path = f"../{picture.relative_to(ROOT).as_posix()}"
+                parts.append(f"![The numbers of {name}.py as bars and curves]({path})")
+            if table.is_file():
+                parts.append(table.read_text(encoding="utf8").strip())
+            else:
+                parts.append(_numbers(json.loads(numbers.read_text(encoding="utf8"))))
     return "\n\n".join(parts)
+
+
+def gpu_lines() -> str:
+    """List what the benchmark of a GPU measures, and whether there are results.
+
+    RETURNS (str): A table without numbers, or a pointer to the results.
+    """
+    if list(RESULTS.glob("*/gpu.json")):
+        return "The results are below, by GPU."
+    sys.path.append(str(ROOT / "benchmarks"))
+    from gpu import report
+
+    return report({}).strip()
 
 
 def _numbers(results: Any) -> str:
@@ -411,6 +424,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "commands": commands,
     "components": components,
     "errors": error_codes,
+    "lines of the gpu benchmark": gpu_lines,
     "measurements": measurements,
     "picture of an alignment": alignment,
     "picture of attention": attention,

@@ -17,11 +17,12 @@ from tiny import save_checkpoint
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 
-bench, texts, machine, measures = map(
-    importlib.import_module, ["bench", "texts", "machine", "worker_measures"]
+ablation, bench, gpu, machine, measures, plain = map(
+    importlib.import_module, ["ablation", "bench", "gpu", "machine", "worker_measures", "plain"]
 )
-report, stages, systems, targets, turns = map(
-    importlib.import_module, ["report", "stages", "systems", "targets", "turns"]
+parts, report, stages, systems, targets, texts, turns = map(
+    importlib.import_module,
+    ["parts", "report", "stages", "systems", "targets", "texts", "turns"],
 )
 
 TEXTS = ["She isn't home. He is.", "A pie. A cake!"]
@@ -38,6 +39,13 @@ def test_ratios_are_medians_over_rounds() -> None:
     assert turns.median_ratio([1.0, 2.0, 9.0], [1.0, 4.0, 3.0]) == 1.0
     seconds = {"plain fp32": [4.0, 4.0, 8.0], "bridge fp32": [2.0, 1.0, 1.0]}
     assert turns.against(seconds) == {"plain fp32": {"plain fp32": 1.0, "bridge fp32": 4.0}}
+
+
+def test_a_trick_is_compared_with_the_measurement_that_lacks_the_same() -> None:
+    seconds = {"all": [1.0] * 3, "encoder": [2.0] * 3, "tiles": [3.0] * 3, "oneDNN": [4.0] * 3}
+    assert parts.to_all(seconds) == {"encoder": 2.0, "tiles": 1.5, "oneDNN": 4.0}
+    del seconds["encoder"]
+    assert parts.to_all(seconds)["tiles"] == 3.0
 
 
 def test_each_round_starts_with_another_system() -> None:
@@ -75,6 +83,21 @@ def test_own_pages_are_the_default_text() -> None:
     assert len(pages) > 50
     assert sum(map(len, pages)) > 15_000
     assert not any("```" in text or "\n" in text for text in pages)
+
+
+def test_commands_of_snips(tmp_path: Path) -> None:
+    folder = tmp_path / texts.SNIPS
+    folder.mkdir(parents=True)
+    entries = [{"data": [{"text": "play "}, {"text": f"song {i}"}]} for i in range(5)]
+    for name in ("train_PlayMusic_full", "validate_PlayMusic"):
+        content = json.dumps({"PlayMusic": entries})
+        (folder / f"{name}.json").write_text(content, encoding="utf8")
+    found = texts.snips(tmp_path)
+    assert (
+        found["train"] == found["validate"] == [(f"play song {i}", "PlayMusic") for i in range(5)]
+    )
+    assert len(texts.short_documents(tmp_path, 10)) == 5
+    assert texts.short_documents(tmp_path, 3) == texts.short_documents(tmp_path, 3)
 
 
 def test_growing_texts_repeat_their_sentences() -> None:
@@ -151,6 +174,47 @@ def test_both_systems_give_the_same_rows(checkpoint: str, tmp_path: Path) -> Non
     assert counts["sentences"] == 4
 
 
+def test_the_model_alone_gives_the_same_rows(checkpoint: str, tmp_path: Path) -> None:
+    bridge = systems.Bridge(checkpoint, "fp32", 3000)
+    other = systems.Plain(checkpoint, "fp32", 3000)
+    sentences = [sentence for doc in bridge.sentences(TEXTS) for sentence in doc]
+    planned = json.loads(json.dumps(other.plan(sentences)))
+    found = {}
+    for name, system, content in [("bridge", bridge, TEXTS), ("plain", other, planned)]:
+        path = tmp_path / f"{name}.npy"
+        measures.save_model_rows(system, content, str(path))
+        found[name] = numpy.load(path)
+        assert measures.timed_model(system, content)["n"] == len(found[name])
+    numpy.testing.assert_allclose(found["bridge"], found["plain"], atol=1e-5)
+
+
+def test_padding_is_masked() -> None:
+    ids, mask = plain.pad([[5, 6, 7], [8]], 9)
+    assert ids.tolist() == [[5, 6, 7], [8, 9, 9]]
+    assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
+
+
+@pytest.mark.parametrize("name", ablation.TRICKS)
+def test_outputs_stay_the_same_without_a_trick(name: str, checkpoint: str) -> None:
+    rows = []
+    for trick in (ablation.ALL, name):
+        with ablation.switched_off(trick) as settings:
+            system = systems.Bridge(checkpoint, "fp32", 3000, **settings)
+            rows.append(numpy.concatenate(system.model_rows(system.read_inputs(TEXTS))))
+    numpy.testing.assert_allclose(*rows, atol=1e-5)
+
+
+def test_the_same_weights_are_rounded_without_the_copy(checkpoint: str) -> None:
+    with ablation.switched_off("bf16 copy") as settings:
+        mixed = systems.Bridge(checkpoint, "bf16", 3000, **settings)
+        copied = systems.Bridge(checkpoint, "fp32", 3000)
+        rows, exact = (
+            numpy.concatenate(system.model_rows(system.read_inputs(TEXTS)))
+            for system in (mixed, copied)
+        )
+    assert 0 < numpy.abs(rows - exact).max() < 0.1
+
+
 def test_a_trained_pipeline_is_loaded_in_another_precision(checkpoint: str) -> None:
     worker = importlib.import_module("finetune_worker")
     nlp = worker.bridge_pipeline(checkpoint, "snips")
@@ -172,22 +236,111 @@ def test_memory_is_measured(checkpoint: str) -> None:
 
 
 def test_a_target_must_be_reached_on_every_set() -> None:
-    results: dict[str, Any] = {"machine": {"instructions": {"fast": False}}}
-    target = targets.Target("speed", lambda r: r["speed"], 2.0, True, "{:.1f}")
+    results: dict[str, Any] = {"machine": {"instructions": {}}}
+    limits = targets.Limits(amx=3.0, avx512=None, other=2.0)
+    target = targets.Target("speed", lambda r: r["speed"], limits, form="{:.1f}")
     assert targets.check(target, results)["measured"] == "not measured"
+    assert targets.check(target, results | {"speed": {}})["measured"] == "not measured"
     for values, answer in [({"a": 2.0, "b": 3.0}, "yes"), ({"a": 1.9, "b": 3.0}, "no")]:
         line = targets.check(target, results | {"speed": values})
         assert line["reached"] == answer
         assert line["target"] == "at least 2.0"
-    most = target._replace(least=False, note="goal 1")
+    most = target._replace(least=False)
     assert targets.check(most, results | {"speed": {"": 2.0}}) == {
         "what": "speed",
-        "target": "at most 2.0, goal 1",
+        "target": "at most 2.0",
         "measured": "2.0",
         "reached": "yes",
     }
-    line = targets.check(target._replace(needs="fast"), results | {"speed": {"": 1.0}})
-    assert line["reached"] == "does not apply: no fast"
+
+
+def test_limits_depend_on_the_processor() -> None:
+    limits = targets.Limits(amx=3.0, avx512=None, other=2.0)
+    target = targets.Target("speed", lambda r: r["speed"], limits, form="{:.1f}")
+    for instructions, limit, answer in [
+        ({"amx_bf16": True, "avx512_bf16": True}, "at least 3.0", "no"),
+        ({"amx_bf16": False, "avx512_bf16": True}, "none for this processor", ""),
+        ({"avx2": True}, "at least 2.0", "yes"),
+    ]:
+        results = {"machine": {"instructions": instructions}, "speed": {"a": 2.5}}
+        line = targets.check(target, results)
+        assert (line["target"], line["reached"], line["measured"]) == (limit, answer, "2.5 a")
+
+
+def test_a_run_replaces_its_own_parts_only() -> None:
+    machine_now = {"instructions": {}}
+    first = {"machine": machine_now, "versions": {"a": 1, "b": 1}, "texts": {}}
+    first |= {"runs": {"growth": 1, "ceiling": 1}, "growth": {}, "ceiling": {"old": True}}
+    second = {"machine": machine_now, "versions": {"b": 2}, "texts": {}, "runs": {"growth": 2}}
+    merged = bench.update(bench.update({}, first), second | {"growth": {"new": True}})
+    assert merged["versions"] == {"a": 1, "b": 2}
+    assert merged["runs"] == {"growth": 2, "ceiling": 1}
+    assert merged["growth"] == {"new": True}
+    assert merged["ceiling"] == {"old": True}
+    assert len(merged["targets"]) == len(targets.TARGETS)
+
+
+def test_tables_of_the_base_shape_and_of_the_ablation() -> None:
+    systems_of = ("bridge fp32", "plain fp32")
+    measured = {
+        "seconds": {system: [1.0] for system in systems_of},
+        "wordpieces_per_second": dict.fromkeys(systems_of, 1000.0),
+        "tokens_per_second": dict.fromkeys(systems_of, 900.0),
+        "times_as_fast": {"plain fp32": {"bridge fp32": 1.25, "plain fp32": 1.0}},
+    }
+    versions = {"bridge fp32": {"engine": "encoder"}, "plain fp32": {}}
+    table = report.base({"model": measured, "speed": measured, "versions": versions})
+    assert "| bridge fp32 | encoder | 1,000 | 1.25 | 900 | 1.25 |" in table
+    ratios = dict.fromkeys(ablation.TRICKS, 1.5)
+    table = report.ablation({"prediction fp32": ratios})
+    assert f"| encoder | {ablation.TRICKS['encoder'].description} | 1.50 |" in table
+    assert f"| fast dropout | {ablation.TRICKS['fast dropout'].description} |  |" in table
+
+
+def test_every_part_has_a_function() -> None:
+    run = SimpleNamespace(args=None)
+    assert list(bench.part_functions(run, {"a": ["text"]}, {})) == bench.PARTS
+
+
+def test_names_of_processors() -> None:
+    name, folder = machine.processor_name, machine.folder_name
+    exact = {"model name": "Intel(R) Xeon(R) Platinum 8488C CPU @ 2.40GHz", "cpu family": "6"}
+    assert name(exact) == "Intel Xeon Platinum 8488C"
+    vague = {"model name": "AMD EPYC", "cpu family": "25", "model": "17"}
+    assert name(vague | {"flags": "avx2 avx512f"}) == "AMD EPYC, family 25, model 17, avx512f"
+    assert folder(name(vague)) == "amd-epyc-family-25-model-17"
+
+
+def test_results_of_a_busy_machine_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "available_cores", lambda: 4)
+    for load in (None, 0.0, 1.2):
+        monkeypatch.setattr(machine, "current_load", lambda load=load: load)
+        machine.check_idle()
+    monkeypatch.setattr(machine, "current_load", lambda: 1.3)
+    with pytest.raises(SystemExit, match=r"at most 1\.2 .* got 1\.30.*--force"):
+        machine.check_idle()
+    with pytest.raises(SystemExit, match="--force"):
+        bench.main([])
+
+
+def test_the_gpu_benchmark_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = importlib.import_module("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match="Expected a GPU"):
+        gpu.main([])
+    assert gpu.report({}).count(gpu.UNMEASURED) == len(gpu.LINES)
+
+
+def test_the_gpu_benchmark_runs_on_any_device(checkpoint: str) -> None:
+    args = SimpleNamespace(words_per_batch=3000, batch=4, rounds=3)
+    found = gpu.measure(checkpoint, TEXTS, args, "cpu")
+    assert found["shared"] is True
+    assert found["alignment"] is True
+    assert found["prediction"]["times"] > 0
+    assert found["training"]["times"] > 0
+    table = gpu.report({"gpu": "A GPU", "date": "2026-11-21", **found})
+    assert table.startswith("A GPU, 2026-11-21.")
+    assert gpu.UNMEASURED not in table
 
 
 def test_fields_of_the_first_core(tmp_path: Path) -> None:
@@ -226,7 +379,8 @@ def test_options_are_checked(arguments: list[str]) -> None:
 
 
 def test_peers_need_their_environments(tmp_path: Path) -> None:
-    assert set(bench.find_pythons(bench.parse([]))) == set(systems.SYSTEMS) - set(systems.PEERS)
+    own = {name for name, system in systems.SYSTEMS.items() if system.kind in parts.OWN}
+    assert set(bench.find_pythons(bench.parse([]))) == own
     with pytest.raises(SystemExit, match="PEERS=1"):
         bench.find_pythons(bench.parse(["--peers", str(tmp_path)]))
 
@@ -235,7 +389,8 @@ def test_peers_need_their_environments(tmp_path: Path) -> None:
 def test_a_quick_run_writes_numbers_a_table_and_a_figure(checkpoint: str, tmp_path: Path) -> None:
     command = [sys.executable, str(BENCHMARKS / "bench.py"), "--quick", "--threads", "1"]
     command += ["--checkpoint", checkpoint, "--systems", "bridge fp32,plain fp32"]
-    command += ["--parts", "speed,latency,stages,growth,memory", "--output", str(tmp_path)]
+    command += ["--parts", "model,speed,latency,stages,growth,memory"]
+    command += ["--output", str(tmp_path), "--force"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf8")
     results = json.loads((tmp_path / "bench.json").read_text(encoding="utf8"))
     table = (tmp_path / "bench.md").read_text(encoding="utf8")
@@ -250,6 +405,8 @@ def test_a_quick_run_writes_numbers_a_table_and_a_figure(checkpoint: str, tmp_pa
         "plain fp32": 3,
     }
     assert speed["outputs"]["bridge fp32"]["largest_difference"] < 1e-5
+    (model,) = results["model"].values()
+    assert model["outputs"]["bridge fp32"]["largest_difference"] < 1e-5
     (stage,) = results["stages"].values()
     assert sum(stage["shares"]["bridge fp32"].values()) == pytest.approx(1)
     assert len(results["growth"]["document length"]["per_doubling"]["bridge fp32"]) == 3

@@ -402,10 +402,18 @@ def test_recipes_are_listed() -> None:
 
 def test_results_are_shown() -> None:
     text = generated("measurements")
-    for path in (ROOT / "benchmarks" / "results").iterdir():
-        assert f"## {path.stem}.py\n" in text
+    for path in (ROOT / "benchmarks" / "results").glob("*/*"):
+        assert f"## {path.stem}.py, {path.parent.name}\n" in text
         if path.suffix == ".md":
             assert path.read_text(encoding="utf8").strip() in text
+
+
+def test_lines_without_results_are_listed_as_not_measured() -> None:
+    reference = importlib.import_module("reference")
+    if list(reference.RESULTS.glob("*/gpu.json")):
+        assert "results are below" in generated("lines of the gpu benchmark")
+    else:
+        assert generated("lines of the gpu benchmark").count("| not measured |") == 4
 
 
 def test_results_without_a_table_are_formatted_as_one() -> None:
