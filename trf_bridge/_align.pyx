@@ -6,6 +6,7 @@ A wordpiece is linked to a range of neighbouring tokens, so the first and the la
 wordpiece determine the alignment: its rows, counts and weights. Callers allocate every output.
 """
 from cpython.unicode cimport PyUnicode_READ_CHAR
+from libc.stdlib cimport free, malloc
 
 
 cdef extern from "Python.h":
@@ -15,6 +16,10 @@ cdef extern from "Python.h":
 ctypedef fused floating:
     float
     double
+
+# The number of links of a token that are summed up at once.
+cdef enum:
+    BLOCK = 64
 
 
 def trim_spans(list texts, const int[::1] n_pieces, const int[:, ::1] spans, int[:, ::1] out):
@@ -201,24 +206,40 @@ def gather_sum(
     lengths ((n_tokens,)): Number of links of each token.
     out ((n_tokens, width)): Receives the sums.
     """
-    cdef Py_ssize_t token, column, link = 0, stop, width = inputs.shape[1]
+    cdef Py_ssize_t token, column, link = 0, stop, block, width = inputs.shape[1]
     cdef const floating* source
     cdef floating* target
+    cdef floating* total
+    cdef floating* partial
     cdef floating weight
     if width == 0:
         return
+    partial = <floating*> malloc(width * sizeof(floating))
+    if partial == NULL:
+        raise MemoryError()
     with nogil:
         for token in range(lengths.shape[0]):
-            target = &out[token, 0]
+            total = &out[token, 0]
             for column in range(width):
-                target[column] = 0
+                total[column] = 0
             stop = link + lengths[token]
+            # Sums of blocks are added up: rounding errors of one long sum would grow with it.
+            target = total if lengths[token] <= BLOCK else partial
             while link < stop:
-                source = &inputs[rows[link], 0]
-                weight = weights[link]
-                for column in range(width):
-                    target[column] += weight * source[column]
-                link += 1
+                block = min(link + BLOCK, stop)
+                if target == partial:
+                    for column in range(width):
+                        partial[column] = 0
+                while link < block:
+                    source = &inputs[rows[link], 0]
+                    weight = weights[link]
+                    for column in range(width):
+                        target[column] += weight * source[column]
+                    link += 1
+                if target == partial:
+                    for column in range(width):
+                        total[column] += partial[column]
+    free(partial)
 
 
 def scatter_add(

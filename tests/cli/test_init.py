@@ -72,6 +72,7 @@ VALUES: dict[str, Any] = {
     "output_attentions": True,
     "precision": "bf16",
     "products": "torch",
+    "engine": "tiles",
     "freeze": 1,
     "layer_lr_decay": 0.9,
     "gradient_checkpointing": True,

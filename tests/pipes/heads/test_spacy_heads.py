@@ -30,7 +30,7 @@ from torch_oracle import (
     read,
 )
 
-from trf_bridge.wrappers.engine import Engine
+from trf_bridge.wrappers.engine.encoder import EncoderEngine
 
 pytestmark = pytest.mark.usefixtures("fixed_seed")
 
@@ -143,13 +143,13 @@ def test_tagger_equals_torch(fresh, checkpoint):
 def count_runs(monkeypatch):
     runs = []
     for method in ("predict", "update"):
-        original = getattr(Engine, method)
+        original = getattr(EncoderEngine, method)
 
         def counted(self, *args, _original=original, _method=method, **kwargs):
             runs.append(_method)
             return _original(self, *args, **kwargs)
 
-        monkeypatch.setattr(Engine, method, counted)
+        monkeypatch.setattr(EncoderEngine, method, counted)
     return runs
 
 
