@@ -48,7 +48,7 @@ def test_rows_of_a_layer_fit_into_the_caches(family, inner, checkpoint, monkeypa
     model = build_model(checkpoint(family))
     monkeypatch.setattr(caches, "level_2_size", lambda: 2 * MIB)
     for dtype, size in [(torch.float32, 4), (torch.bfloat16, 2)]:
-        expected = 12 * 2 * MIB // (size * (2 * inner + 4 * WIDTH))
+        expected = 20 * 2 * MIB // (size * (2 * inner + 4 * WIDTH))
         assert caches.rows_in_caches(model, WIDTH, dtype) == expected
     assert caches.rows_in_caches(model, 1 << 30, torch.float32) == 1
 
@@ -83,5 +83,5 @@ def test_widths_of_weights_count_and_not_those_of_tables(checkpoint):
     model = build_model(checkpoint("bert"), n_positions=5000)
     inner = 2 * WIDTH
     n_rows = caches.rows_in_caches(model, WIDTH, torch.float32)
-    assert n_rows == 12 * caches.level_2_size() // (4 * (2 * inner + 4 * WIDTH))
+    assert n_rows == 20 * caches.level_2_size() // (4 * (2 * inner + 4 * WIDTH))
     assert numpy.asarray(LENGTHS).sum() < n_rows
