@@ -22,6 +22,7 @@ from .changes import ModelState
 from .encoder_layers import Encoder, Group
 from .linear import SUPPORTED, count_products, round_up
 from .planning import TiledSubbatch, plan_tiles
+from .threads import Streams, count_streams
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -62,6 +63,7 @@ class EncoderEngine(Engine):
         self._packed = packed
         self._description = _describe(model)
         self._read: _Read | None = None
+        self._streams = Streams()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> EncoderEngine:
         # The copy of the model gets weights of its own, and weights laid out for oneDNN can't be
@@ -81,10 +83,14 @@ class EncoderEngine(Engine):
         if encoder is None:
             yield from self._fallback.predict(inputs, words_per_batch, request)
             return
-        for subbatch in self.plan(inputs.lengths, words_per_batch):
+
+        def run(subbatch: TiledSubbatch) -> SubbatchOutputs:
             with torch.inference_mode():
-                outputs = self._run(encoder, inputs, subbatch, request)
-            yield outputs
+                return self._run(encoder, inputs, subbatch, request)
+
+        subbatches = self.plan(inputs.lengths, words_per_batch)
+        n_streams = self._count_streams(inputs.lengths, words_per_batch)
+        yield from self._streams.map(run, subbatches, n_streams)
 
     def update(
         self, inputs: Inputs, words_per_batch: int, request: Request
@@ -128,7 +134,17 @@ class EncoderEngine(Engine):
 
     def plan(self, lengths: Array, words_per_batch: int) -> Sequence[TiledSubbatch]:
         """Choose the inputs of each subbatch; see `Engine`."""
-        return plan_tiles(lengths, self._limit(words_per_batch))
+        limit = self._limit(words_per_batch)
+        n_streams = self._count_streams(lengths, words_per_batch)
+        if n_streams > 1:  # those that run at a time are not larger than `words_per_batch`
+            limit = min(limit, words_per_batch // n_streams)
+        return plan_tiles(lengths, limit, multiple=n_streams)
+
+    def _count_streams(self, lengths: Array, words_per_batch: int) -> int:
+        """Compute how many subbatches run at a time."""
+        if self._device.type != "cpu":
+            return 1
+        return count_streams(words_per_batch, int(lengths.sum()))
 
     def _run(
         self, encoder: Encoder, inputs: Inputs, subbatch: TiledSubbatch, request: Request

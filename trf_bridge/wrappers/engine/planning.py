@@ -110,7 +110,12 @@ def count_positions(ids: Array, lengths: Array, first_position: int) -> Array:
 
 
 def plan_tiles(
-    lengths: Array, words_per_batch: int, *, width: int = TILE_WIDTH, even: bool = False
+    lengths: Array,
+    words_per_batch: int,
+    *,
+    width: int = TILE_WIDTH,
+    even: bool = False,
+    multiple: int = 1,
 ) -> list[TiledSubbatch]:
     """Pack inputs into tiles, best fit and the longest first, and tiles into subbatches.
 
@@ -121,6 +126,8 @@ def plan_tiles(
         alone. 0 for one subbatch.
     width (int): Columns of a tile, at the most.
     even (bool): Whether the tiles of a subbatch are equally wide.
+    multiple (int): The number of subbatches is a multiple of it where the tiles allow it; not with
+        `even`.
     RETURNS (list of TiledSubbatch): The subbatches. Every input that has wordpieces is in one.
     """
     width = min(width, words_per_batch or width)
@@ -137,7 +144,7 @@ def plan_tiles(
     else:
         nearly_filled = (fills > width - FREE_COLUMNS) & (fills < width)
         widths = numpy.where(nearly_filled, width, fills)
-        planned = plan_packed(widths, words_per_batch)
+        planned = plan_packed(widths, words_per_batch, multiple=multiple)
     return [_make_tiles(chosen, order, tiles, starts, widths) for chosen in planned]
 
 
@@ -231,7 +238,7 @@ def plan_padded(
     return subbatches
 
 
-def plan_packed(lengths: Array, words_per_batch: int) -> list[Array]:
+def plan_packed(lengths: Array, words_per_batch: int, *, multiple: int = 1) -> list[Array]:
     """Group inputs into few subbatches of even size that need no padding, the longest first.
 
     Consecutive batches of similar size then have subbatches of similar size, so memory and compiled
@@ -240,18 +247,22 @@ def plan_packed(lengths: Array, words_per_batch: int) -> list[Array]:
     lengths (int, (n_inputs,)): Wordpieces of each input.
     words_per_batch (int): The maximum size of a subbatch in wordpieces; a longer input runs alone.
         0 for one subbatch.
+    multiple (int): The number of subbatches is a multiple of it where the inputs allow it.
     RETURNS (list of int64): Indices of the inputs of each subbatch. Every input is in one of them.
     """
     order = numpy.argsort(-numpy.asarray(lengths), kind="stable")
     ends = numpy.cumsum(lengths[order])
     subbatches = []
-    start = taken = 0
+    start = taken = n_left = 0
     while start < len(order):
         left = int(ends[-1]) - taken
         # A subbatch ends with the input that reaches the even size, so that size must leave room
         # for the longest input.
         most = max(words_per_batch - int(lengths[order[start]]) + 1, 1) if words_per_batch else left
-        even = left / math.ceil(left / most) if left else 0
+        n_left = max(n_left - 1, math.ceil(left / most), 1)
+        if not start:
+            n_left = math.ceil(n_left / multiple) * multiple
+        even = left / n_left
         taken = int(ends[numpy.searchsorted(ends, taken + even)])
         # Inputs without wordpieces come last and join the last subbatch.
         end = int(numpy.searchsorted(ends, taken, side="right"))
