@@ -273,6 +273,7 @@ def test_components_are_described_with_every_field() -> None:
         ("architectures", "spacy_architectures"),
         ("sentence functions", "spacy_misc"),
         ("scorers", "spacy_scorers"),
+        ("loggers", "spacy_loggers"),
     ],
 )
 def test_registered_functions_are_described_with_every_argument(part: str, group: str) -> None:

@@ -19,6 +19,7 @@ from .doc.records import (
     get_wordpieces,
     set_alignment,
     set_outputs,
+    set_pooling,
     token_spans,
 )
 from .wordpiecer import TrfWordpiecer
@@ -91,16 +92,20 @@ def run_transformer(
     return (activations, tensors, alignment.split(), spans), backprop
 
 
-def store_predictions(docs: Iterable[Doc], predictions: Predictions) -> None:
+def store_predictions(
+    docs: Iterable[Doc], predictions: Predictions, pooling: dict[str, Any] | None = None
+) -> None:
     """Store predictions on Docs: `doc.tensor`, the extension attributes and the hooks.
 
     docs (iterable of Doc): The Docs; changed.
     predictions (Predictions): The predictions of each.
+    pooling (dict): How sentence-transformers pools the rows of a text; None if it is not known.
     """
     for doc, activations, tensor, alignment, spans in zip(docs, *predictions, strict=True):
         doc.tensor = tensor
         set_outputs(doc, activations)
         set_alignment(doc, alignment, spans)
+        set_pooling(doc, pooling)
         install_hooks(doc)
 
 
