@@ -12,7 +12,7 @@ from .. import errors
 from ..align import Alignment, align, apply_alignment
 from ..types import Activations, Array, Wordpieces
 from ..wrappers.models.layer import get_shim, get_traits
-from .doc.hooks import install_hooks
+from .doc.hooks import add_hooks
 from .doc.records import (
     get_alignment,
     get_outputs,
@@ -106,7 +106,7 @@ def store_predictions(
         set_outputs(doc, activations)
         set_alignment(doc, alignment, spans)
         set_pooling(doc, pooling)
-        install_hooks(doc)
+        add_hooks(doc)
 
 
 def read_predictions(docs: Sequence[Doc]) -> Predictions:

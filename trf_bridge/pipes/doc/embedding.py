@@ -88,13 +88,14 @@ def _settings(text: Doc | Span, pooling: str) -> dict[str, Any]:
     if pooling != "model":
         return {"poolings": [pooling], "normalize": False, "max_length": None}
     settings = get_pooling(text.doc)
-    problem = "the checkpoint was loaded without files of sentence-transformers (modules.json)"
-    if settings is not None:
-        unknown = [name for name in settings["poolings"] if name not in POOL]
-        problem = settings["problem"] or (
-            f"it contains the pooling {unknown[0]}" if unknown else ""
-        )
-    if settings is None or problem:
+    if settings is None:
+        problem = "there was no modules.json of sentence-transformers beside the checkpoint"
+        raise ValueError(errors.TB068.format(reason=problem))
+    unknown = [name for name in settings["poolings"] if name not in POOL]
+    problem = settings["problem"]
+    if unknown:
+        problem = f"trf_bridge does not compute the pooling {unknown[0]}"
+    if problem:
         raise ValueError(errors.TB068.format(reason=problem))
     return settings
 
@@ -112,18 +113,16 @@ def _parts(text: Doc | Span) -> list[Part]:
         message = errors.TB052.format(n_tokens=len(text.doc), what=what, component="trf_tok2vec")
         raise ValueError(message)
     rows = numpy.arange(len(wordpieces))[piece_rows(text)]
+    if not len(rows):
+        return [Part(outputs.last_hidden_state[rows], -1, is_whole=True)]
     inputs = numpy.searchsorted(numpy.cumsum(wordpieces.lengths), rows, side="right")
+    places, starts = numpy.unique(inputs, return_index=True)
     parts = []
-    for place in numpy.unique(inputs).tolist() or [-1]:
-        own = rows[inputs == place]
-        class_row = numpy.flatnonzero(own == wordpieces.class_rows[place]) if len(own) else own
-        parts.append(
-            Part(
-                rows=outputs.last_hidden_state[own],
-                class_row=int(class_row[0]) if len(class_row) else -1,
-                is_whole=not len(own) or len(own) == int(wordpieces.lengths[place]),
-            )
-        )
+    for place, own in zip(places.tolist(), numpy.split(rows, starts[1:]), strict=True):
+        found = numpy.flatnonzero(own == wordpieces.class_rows[place])
+        class_row = int(found[0]) if len(found) else -1
+        is_whole = len(own) == int(wordpieces.lengths[place])
+        parts.append(Part(outputs.last_hidden_state[own], class_row, is_whole))
     return parts
 
 

@@ -26,8 +26,16 @@ def install_hooks(doc: Doc) -> None:
 
     doc (Doc): The Doc; changed.
     """
-    hooks = VectorHooks()
-    hooks.rows(doc)
+    token_rows(doc)
+    add_hooks(doc)
+
+
+def add_hooks(doc: Doc) -> None:
+    """Install the hooks on a Doc whose tensor fits its tokens.
+
+    doc (Doc): The Doc; changed.
+    """
+    hooks = VectorHooks(doc.tensor)
     doc.user_hooks.update(
         vector=hooks.doc_vector,
         vector_norm=vector_norm,
@@ -50,15 +58,18 @@ def install_hooks(doc: Doc) -> None:
 class VectorHooks:
     """The vectors of a Doc, which follow its tokens when they are merged or split."""
 
-    def __init__(self) -> None:
-        """Create the hooks, which check the tensor when they are first used."""
+    def __init__(self, tensor: Array | None = None) -> None:
+        """Create the hooks.
+
+        tensor (float32, (n_tokens, width)): A tensor that fits the tokens; None if it is unknown.
+        """
         # The tensor that was last found to fit the tokens. spaCy's retokenizer replaces tensors,
         # so the same array needs no second check. A weak reference: hooks don't keep the tensor of
         # a cleaned Doc in memory.
-        self._checked: Any = None
+        self._checked: Any = None if tensor is None else weakref.ref(tensor)
 
     def __reduce__(self) -> tuple[type[VectorHooks], tuple[()]]:
-        return VectorHooks, ()
+        return VectorHooks, ()  # weak references can't be pickled
 
     def rows(self, doc: Doc) -> Array:
         """Return the rows of all tokens, float32 (n_tokens, width); (0,) if there are none."""
