@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 import srsly
 from spacy.errors import Errors
 from tqdm import tqdm
-from wasabi import Printer
+from wasabi.printer import Printer
 
 from ..settings import check_choice
 

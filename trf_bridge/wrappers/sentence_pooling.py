@@ -15,8 +15,8 @@ from .files import loading_options, read_json
 # A file of saved components.
 POOLING_FILE = "sentence_pooling.json"
 
-# The field of 1_Pooling/config.json that turns a pooling on -> its name, in the order in which
-# their vectors are joined.
+# The field of 1_Pooling/config.json that turns a pooling on, in older versions -> its name. The
+# vectors of several poolings are joined in this order.
 POOLINGS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -84,8 +84,7 @@ def _names(config: dict[str, Any]) -> list[str]:
     """Return the names of the poolings in a config, of older and of newer versions."""
     newer = config.get("pooling_mode")
     if newer:
-        names = [newer] if isinstance(newer, str) else list(newer)
-        return [name for name in POOLINGS.values() if name in names] or names
+        return [newer] if isinstance(newer, str) else list(newer)
     return [name for field, name in POOLINGS.items() if config.get(field)]
 
 
@@ -94,7 +93,7 @@ def _read(trf_name: str, revision: str | None, name: str) -> Any:
     folder = Path(trf_name)
     path: Path | str | None = folder / name
     if not folder.is_dir():
-        from transformers.utils import cached_file
+        from transformers.utils.hub import cached_file
 
         directory, _, file = name.rpartition("/")
         options = loading_options(trf_name, revision, False)

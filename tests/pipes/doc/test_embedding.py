@@ -134,11 +134,16 @@ def test_several_poolings_are_joined(with_files):
     assert embed(nlp(""), pooling="model").shape == (3 * WIDTH,)
 
 
-def test_newer_names_of_modules_and_poolings(with_files):
-    modules = [{**module, "type": f"a.newer.place.{module['type']}"} for module in MODULES]
-    folder = with_files(modules, pooling={"pooling_mode": "max", FIELDS["mean"]: False})
+@pytest.mark.parametrize("names", [["max"], ["mean", "cls"]])
+def test_newer_names_of_modules_and_poolings(with_files, names):
+    """As sentence-transformers 6 writes them; several are joined in the order of the list."""
+    newer = "sentence_transformers.sentence_transformer.modules.pooling.Pooling"
+    modules = [MODULES[0], {**MODULES[1], "type": newer}]
+    written = names[0] if len(names) == 1 else names
+    folder = with_files(modules, pooling={"pooling_mode": written})
     nlp = trf_bridge.from_pretrained(folder, sentences="doc")
-    expected = FORMULAS["max"](*plain_states(folder, TEXTS))
+    states = plain_states(folder, TEXTS)
+    expected = torch.cat([FORMULAS[name](*states) for name in names], dim=1)
     assert_close(embed(nlp.pipe(TEXTS), pooling="model", normalize=False), expected)
 
 

@@ -12,7 +12,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy
-from thinc.api import get_array_module, get_array_ops
+from thinc.api import get_array_module
+from thinc.backends import get_array_ops
 
 from ... import errors
 from ...align import Alignment, align, apply_alignment
