@@ -107,6 +107,14 @@ def sentence_functions() -> str:
     return _registered("spacy_misc", "misc")
 
 
+def loggers() -> str:
+    """Describe each logger of `spacy train`.
+
+    RETURNS (str): A section for each.
+    """
+    return _registered("spacy_loggers", "loggers")
+
+
 def scorers() -> str:
     """Describe each scorer.
 
@@ -425,6 +433,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "components": components,
     "errors": error_codes,
     "lines of the gpu benchmark": gpu_lines,
+    "loggers": loggers,
     "measurements": measurements,
     "picture of an alignment": alignment,
     "picture of attention": attention,

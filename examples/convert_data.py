@@ -1,11 +1,14 @@
 """Convert data for the configs in examples/configs from formats that `spacy convert` lacks.
 
 python examples/convert_data.py cats train.jsonl train.spacy
+python examples/convert_data.py ents train.jsonl train.spacy
 python examples/convert_data.py snips train_AddToPlaylist_full.json ... train.spacy
 python examples/convert_data.py mentions annotated.jsonl entities.csv folder
 
 cats      lines {"text": ..., "cats": {...}} or {"text": ..., "label": ...}, for textcat.cfg and
           textcat_multilabel.cfg
+ents      lines {"text": ..., "spans": [{"start": ..., "end": ..., "label": ...}]}, with characters,
+          for ner.cfg; an entity that starts or ends within a token is extended to the whole token
 snips     utterances of the Snips benchmark, split into parts, for intent.cfg and textcat.cfg
 mentions  lines of Prodigy with an entity chosen for a span, for entity_linker.cfg; writes
           train.spacy, dev.spacy, kb and patterns.json to the folder
@@ -28,15 +31,28 @@ import srsly
 from make_data import write_knowledge
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
+from spacy.util import filter_spans
 
 
-def read_cats(nlp: Language, path: Path) -> Iterator[Doc]:
+def read_cats(nlp: Language, path: str | Path) -> Iterator[Doc]:
     """Read texts with a score for each label, or with one label."""
     lines = list(srsly.read_jsonl(path))
     labels = {line["label"] for line in lines if "label" in line}
     for line in lines:
         doc = nlp.make_doc(line["text"])
         doc.cats = line.get("cats") or {label: float(label == line["label"]) for label in labels}
+        yield doc
+
+
+def read_ents(nlp: Language, path: str | Path) -> Iterator[Doc]:
+    """Read texts with named entities. Of entities that overlap, the longer one is used."""
+    for line in srsly.read_jsonl(path):
+        doc = nlp.make_doc(line["text"])
+        spans = [
+            doc.char_span(span["start"], span["end"], span["label"], alignment_mode="expand")
+            for span in line["spans"]
+        ]
+        doc.ents = filter_spans([span for span in spans if span is not None])
         yield doc
 
 
@@ -124,7 +140,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("kind", choices=["cats", "snips", "mentions"])
+    parser.add_argument("kind", choices=["cats", "ents", "snips", "mentions"])
     parser.add_argument("inputs", type=Path, nargs="+")
     parser.add_argument("output", type=Path)
     parser.add_argument("--lang", default="en")
@@ -136,10 +152,11 @@ def main(argv: list[str] | None = None) -> None:
     if args.kind == "mentions":
         n = convert_mentions(nlp, args)
     else:
+        read_lines = read_ents if args.kind == "ents" else read_cats
         docs = (
             read_snips(nlp, args.inputs)
             if args.kind == "snips"
-            else (doc for path in args.inputs for doc in read_cats(nlp, path))
+            else (doc for path in args.inputs for doc in read_lines(nlp, path))
         )
         docs = list(docs)
         n = len(docs)

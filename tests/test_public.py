@@ -23,6 +23,7 @@ NAMES = [
     "Wordpieces",
     "__version__",
     "apply_alignment",
+    "embed",
     "from_pretrained",
     "install_extensions",
     "install_hooks",
@@ -38,6 +39,7 @@ ENTRY_POINTS = {
         "trf_bridge.TransformerModel.v1",
         "trf_bridge.Tok2VecListener.v1",
     },
+    "spacy_loggers": {"trf_bridge.ConsoleLogger.v1"},
 }
 
 
@@ -76,6 +78,7 @@ def test_arguments_of_the_public_names():
         return list(inspect.signature(function).parameters)
 
     assert names(trf_bridge.from_pretrained) == ["name_or_path", "lang", "settings"]
+    assert names(trf_bridge.embed) == ["docs_or_spans", "pooling", "normalize"]
     assert names(trf_bridge.install_extensions) == []
     assert names(trf_bridge.install_hooks) == ["doc"]
     picture = inspect.signature(trf_bridge.render).parameters

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .align import Alignment, apply_alignment
     from .pictures.render import render
     from .pipes.doc.attributes import install_extensions
+    from .pipes.doc.embedding import embed
     from .pipes.doc.hooks import install_hooks
     from .pipes.heads.listener import Tok2VecListener
     from .pipes.pretrained import from_pretrained
@@ -26,6 +27,7 @@ __all__ = [
     "Wordpieces",
     "__version__",
     "apply_alignment",
+    "embed",
     "from_pretrained",
     "install_extensions",
     "install_hooks",
@@ -43,6 +45,7 @@ _HOMES = {
     "WordpieceTokenizer": "wrappers.tokenizers.tokenizer",
     "Wordpieces": "types",
     "apply_alignment": "align",
+    "embed": "pipes.doc.embedding",
     "from_pretrained": "pipes.pretrained",
     "install_extensions": "pipes.doc.attributes",
     "install_hooks": "pipes.doc.hooks",

@@ -184,7 +184,7 @@ TB050 = (
 TB051 = (
     "[TB051] A Doc of {n_tokens} tokens has no attentions. Set output_attentions = true in "
     "[components.trf_tok2vec.model] of the pipeline's config and run the pipeline again. The "
-    "commands view and compare do this for one run with --output-attentions."
+    "command view does this for one run with --output-attentions."
 )
 TB052 = "[TB052] A Doc of {n_tokens} tokens has no {what}. Run a pipeline with {component} on it."
 TB053 = "[TB053] {what} takes {expected}, got {got}."
@@ -203,6 +203,14 @@ TB056 = (
 TB057 = (
     "[TB057] Can't run this model in the engine '{engine}': {reason}. Set engine = 'auto' to use "
     "the fastest engine that runs it."
+)
+TB068 = (
+    "[TB068] Can't compute the vectors of pooling = 'model': {reason}. Use 'mean' or 'cls', or "
+    "create the pipeline from the folder or repository with the files of sentence-transformers."
+)
+TB069 = (
+    "[TB069] A {kind} of {n_tokens} tokens has no class token in one of its inputs: the model has "
+    "none, or the text is only a part of an input. Use pooling = 'mean'."
 )
 
 # Warnings
@@ -235,4 +243,9 @@ TB109 = (
     "[TB109] '{component}' sets sentence boundaries before '{name}', but training does not run it: "
     "the transformer would be trained on other sentences than it predicts on. List '{component}' "
     "under annotating_components in the [training] section of the config."
+)
+TB113 = (
+    "[TB113] {n_different} of {n_texts} texts were not read as one input{most}, as "
+    "sentence-transformers reads them, so their vectors differ from its own. Create the pipeline "
+    "with sentences = 'doc'{setting}."
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
@@ -28,8 +29,11 @@ class Runs(NamedTuple):
     text_spans: Array
     mean: bool = False
 
+    def __repr__(self) -> str:
+        return describe(self, self._asdict())
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Wordpieces:
     """The wordpieces of one Doc, input after input.
 
@@ -70,6 +74,9 @@ class Wordpieces:
     def __len__(self) -> int:
         return int(self.ids.shape[0])
 
+    def __repr__(self) -> str:
+        return describe(self, vars(self))
+
     @property
     def strings(self) -> list[str]:
         """Return the strings of the wordpieces in the vocabulary.
@@ -82,7 +89,7 @@ class Wordpieces:
         return [_unescape(piece) for piece in pieces] if "\\" in self.joined else pieces
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Activations:
     """The model's output for one Doc, or the gradient of a loss with respect to it.
 
@@ -102,6 +109,9 @@ class Activations:
     hidden_states: Array = None
     attentions: list[Array] | None = None
 
+    def __repr__(self) -> str:
+        return describe(self, vars(self))
+
     def copy(self) -> Activations:
         """Copy the arrays.
 
@@ -116,6 +126,25 @@ class Activations:
             hidden_states=_copy(self.hidden_states),
             attentions=None if self.attentions is None else [a.copy() for a in self.attentions],
         )
+
+
+def describe(record: Any, fields: Mapping[str, Any]) -> str:
+    """Write a record with types and shapes instead of the numbers and the text in it.
+
+    record: The record.
+    fields (dict): The values of its fields by name.
+    RETURNS (str): Its class, with a short description of each field.
+    """
+    described = ", ".join(f"{name}={_describe_value(value)}" for name, value in fields.items())
+    return f"{type(record).__name__}({described})"
+
+
+def _describe_value(value: Any) -> str:
+    if hasattr(value, "shape"):
+        return f"{value.dtype} {tuple(value.shape)}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_describe_value, value[:3]))}{', ...' if len(value) > 3 else ''}]"
+    return f"<{len(value)} characters>" if isinstance(value, str) else repr(value)
 
 
 def escape_piece(piece: str) -> str:

@@ -138,11 +138,9 @@ def test_pipelines_are_loaded_up_to_their_transformer(saved, fresh, tmp_path):
 
 def test_no_attentions_stored(saved, tmp_path):
     output = tmp_path / "page.html"
-    for name in ("view", "compare"):
-        args = ["--style", "attention"] if name == "view" else [saved / "bert"]
-        message = fail(name, saved / "plain", *args, TEXT, "--output", output)
-        assert "[TB051]" in message
-        assert "output_attentions = true in [components.trf_tok2vec.model]" in message
+    message = fail("view", saved / "plain", "--style", "attention", TEXT, "--output", output)
+    assert "[TB051]" in message
+    assert "output_attentions = true in [components.trf_tok2vec.model]" in message
     assert not list(tmp_path.iterdir())
 
 
@@ -277,6 +275,15 @@ def test_compare_as_json(saved, pipeline):
         match[:4] for match in expected.matches()
     ]
     assert comparison["n_tokens"] == len(one)
+
+
+def test_compare_needs_no_stored_attentions(saved):
+    """The attention weights are computed for one run, whatever the config of the pipeline sets."""
+    found = json.loads(run("compare", saved / "plain", saved / "roberta", TEXT, "--json").stdout)
+    stored = json.loads(run("compare", saved / "bert", saved / "roberta", TEXT, "--json").stdout)
+    for one, two in zip(found["pipelines"], stored["pipelines"], strict=True):
+        for text, expected in zip(one["texts"], two["texts"], strict=True):
+            numpy.testing.assert_allclose(text["attention"], expected["attention"], atol=1e-5)
 
 
 def test_compare_as_tables(saved):

@@ -192,7 +192,7 @@ def read_config(text: str) -> Config:
 def check_component(name: str, component: dict[str, Any]) -> None:
     factory = component.get("factory", name)
     if factory in ours("spacy_factories"):
-        known = {"factory", *Language.get_factory_meta(factory).default_config}
+        known = {"factory", "source", *Language.get_factory_meta(factory).default_config}
         assert set(component) <= known
     for registry, block in named_functions(component):
         if block[registry].startswith("trf_bridge."):
@@ -273,6 +273,7 @@ def test_components_are_described_with_every_field() -> None:
         ("architectures", "spacy_architectures"),
         ("sentence functions", "spacy_misc"),
         ("scorers", "spacy_scorers"),
+        ("loggers", "spacy_loggers"),
     ],
 )
 def test_registered_functions_are_described_with_every_argument(part: str, group: str) -> None:

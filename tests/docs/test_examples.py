@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -152,6 +154,27 @@ def test_convert_cats(tmp_path: Path) -> None:
     first, second = read(output)
     assert first.cats == {"delivery": 1.0, "payment": 0.0}
     assert second.cats == {"delivery": 0.0, "payment": 1.0}
+
+
+def test_convert_ents(tmp_path: Path) -> None:
+    lines: list[dict[str, Any]] = [
+        {
+            "text": "Anna Lee moved to Berlin.",
+            "spans": [
+                {"start": 0, "end": 8, "label": "PERSON"},
+                {"start": 5, "end": 8, "label": "NAME"},
+                {"start": 18, "end": 21, "label": "CITY"},
+            ],
+        },
+        {"text": "It rained.", "spans": []},
+    ]
+    (tmp_path / "texts.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    output = tmp_path / "texts.spacy"
+    example("convert_data").main(["ents", str(tmp_path / "texts.jsonl"), str(output)])
+    first, second = read(output)
+    found = [(ent.text, ent.label_) for ent in first.ents]
+    assert found == [("Anna Lee", "PERSON"), ("Berlin", "CITY")]
+    assert not second.ents
 
 
 def test_convert_snips(tmp_path: Path) -> None:
@@ -361,6 +384,50 @@ def cells_of(table: str) -> list[list[str]]:
         [line[a:b].replace("_", "").strip() for a, b in zip(edges, ends, strict=True)]
         for line in [header, *lines]
     ]
+
+
+def test_semantic_search(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The best text for a query is the same text, whatever the model."""
+    lines = ["Anna saw Berlin.", "", "It is nine. The train is late!"]
+    file = tmp_path / "texts.txt"
+    file.write_text("\n".join(lines))
+    search = example("semantic_search")
+    search.main([lines[2], "--texts", str(file), "--pipeline", str(source), "--n-best", "1"])
+    assert capsys.readouterr().out.splitlines()[-1] == f"1.000  {lines[2]}"
+    search.main([search.TEXTS[3], "--pipeline", str(source)])
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("10 texts in")
+    assert printed[2] == f"1.000  {search.TEXTS[3]}"
+    scores = [float(line.split()[0]) for line in printed[2:]]
+    assert scores == sorted(scores, reverse=True)
+    assert len(scores) == 5
+
+
+class Service:
+    """Imitates the part of FastAPI that the example uses."""
+
+    def __init__(self) -> None:
+        self.routes: dict[str, Callable[..., Any]] = {}
+
+    def post(self, path: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        return lambda function: self.routes.setdefault(path, function)
+
+
+def test_serve(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests in several threads get the results of one thread."""
+    module = ModuleType("fastapi")
+    vars(module).update(FastAPI=Service, Body=lambda **options: options)
+    monkeypatch.setitem(sys.modules, "fastapi", module)
+    monkeypatch.setenv("PIPELINE", str(source))
+    analyze = example("serve").make_app().routes["/analyze"]
+    assert inspect.signature(analyze).parameters["text"].default["embed"] is True
+    nlp = spacy.load(source)
+    texts = [f"Anna saw Berlin {n} times. It rained." for n in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(analyze, texts))
+    for text, result in zip(texts, found, strict=True):
+        assert json.loads(json.dumps(result)) == result
+        numpy.testing.assert_allclose(result["vector"], nlp(text).vector, atol=1e-5)
 
 
 def test_compare_wordpieces(

@@ -10,11 +10,11 @@ import numpy
 
 from .._align import count_links, fill_links, overlap, trim_spans
 from ..arrays import concatenate
-from ..types import Array, Wordpieces
+from ..types import Array, Wordpieces, describe
 from .segments import find_segments, overlap_segments
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Alignment:
     """The links between the tokens and the wordpieces of a batch of Docs.
 
@@ -29,6 +29,9 @@ class Alignment:
     lengths: Array
     weights: Array
     n_tokens: Array
+
+    def __repr__(self) -> str:
+        return describe(self, vars(self))
 
     def split(self) -> list[Alignment]:
         """Split the links of a batch into those of each Doc.

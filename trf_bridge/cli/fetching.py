@@ -24,6 +24,10 @@ HUB_FILES = [
     "vocab.json",
     "merges.txt",
     "*.model",
+    # How sentence-transformers pools the rows of a text.
+    "modules.json",
+    "sentence_bert_config.json",
+    "*_Pooling/config.json",
 ]
 
 

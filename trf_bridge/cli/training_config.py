@@ -275,6 +275,7 @@ def _training(plan: Plan, heads: Sequence[str]) -> dict[str, Any]:
                 "initial_rate": 5e-5,
             },
         },
+        "logger": {"@loggers": "trf_bridge.ConsoleLogger.v1"},
         # The entity linker needs sentence boundaries in training, too.
         "annotating_components": ["sentencizer"] if "entity_linker" in heads else [],
         "score_weights": dict.fromkeys(unscored),

@@ -12,13 +12,14 @@ from .. import errors
 from ..align import Alignment, align, apply_alignment
 from ..types import Activations, Array, Wordpieces
 from ..wrappers.models.layer import get_shim, get_traits
-from .doc.hooks import install_hooks
+from .doc.hooks import add_hooks
 from .doc.records import (
     get_alignment,
     get_outputs,
     get_wordpieces,
     set_alignment,
     set_outputs,
+    set_pooling,
     token_spans,
 )
 from .wordpiecer import TrfWordpiecer
@@ -91,17 +92,21 @@ def run_transformer(
     return (activations, tensors, alignment.split(), spans), backprop
 
 
-def store_predictions(docs: Iterable[Doc], predictions: Predictions) -> None:
+def store_predictions(
+    docs: Iterable[Doc], predictions: Predictions, pooling: dict[str, Any] | None = None
+) -> None:
     """Store predictions on Docs: `doc.tensor`, the extension attributes and the hooks.
 
     docs (iterable of Doc): The Docs; changed.
     predictions (Predictions): The predictions of each.
+    pooling (dict): How sentence-transformers pools the rows of a text; None if it is not known.
     """
     for doc, activations, tensor, alignment, spans in zip(docs, *predictions, strict=True):
         doc.tensor = tensor
         set_outputs(doc, activations)
         set_alignment(doc, alignment, spans)
-        install_hooks(doc)
+        set_pooling(doc, pooling)
+        add_hooks(doc)
 
 
 def read_predictions(docs: Sequence[Doc]) -> Predictions:

@@ -184,7 +184,7 @@ class TrfTok2Vec(Upstream, TrainablePipe):
         docs (iterable of Doc): The Docs; changed.
         predictions: What `predict` returned for them.
         """
-        store_predictions(docs, predictions)
+        store_predictions(docs, predictions, get_shim(self._layer).pooling)
 
     def update(
         self,

@@ -13,7 +13,7 @@ from spacy.tokens import Doc, DocBin, Span, Token
 from tiny import HEADS, LAYERS, WIDTH
 
 from trf_bridge import install_extensions
-from trf_bridge.pipes.doc.records import get_wordpieces
+from trf_bridge.pipes.doc.records import get_alignment, get_outputs, get_wordpieces
 
 TEXT = "Apple pie isn't delicious. 👍🏽 Is it? Straßenbahn."
 SENTS = 3
@@ -350,3 +350,25 @@ def test_docs_of_a_batch_do_not_share_memory(pipeline):
     first.tensor[:] = 0.0
     assert numpy.array_equal(second._.trf_last_hidden_state, before)
     assert second.tensor.any()
+
+
+def test_records_are_printed_as_shapes(pipeline):
+    """Thousands of numbers, and the text of a document, do not fit on a screen or into a log."""
+    doc = pipeline("bert", output_attentions=True, output_hidden_states=True)(
+        "Wittgenstein slept. " * 50
+    )
+    outputs, wordpieces, alignment = get_outputs(doc), get_wordpieces(doc), get_alignment(doc)
+    n_pieces, width = outputs.last_hidden_state.shape
+    for record in (outputs, doc._.trf_outputs, wordpieces, alignment):
+        assert repr(record).startswith(f"{type(record).__name__}(")
+        assert len(repr(record)) < 400
+        assert "ittgenstein" not in repr(record)
+    assert f"last_hidden_state=float32 ({n_pieces}, {width})" in repr(outputs)
+    assert f"ids=int32 ({n_pieces},)" in repr(wordpieces)
+    assert "segments=None" in repr(wordpieces)
+    assert f"weights=float32 ({len(alignment.weights)},)" in repr(alignment)
+
+
+def test_records_of_windows_are_printed_as_shapes(pipeline):
+    doc = pipeline("bert", overflow="window")("cat " * 200)
+    assert "runs=Runs(rows=int" in repr(get_wordpieces(doc))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import pickle
+import weakref
+
 import numpy
+import oracles
 import pytest
-from spacy.tokens import Doc
+from spacy.tokens import Doc, DocBin
 from tiny import WIDTH
 
-from trf_bridge import install_hooks
+from trf_bridge import Tok2VecListener, install_hooks
 
 
 def cosine(a, b):
@@ -97,3 +102,118 @@ def test_other_hooks_are_kept(pipeline):
     for name in ("trf_wordpiecer", "trf_tok2vec"):
         doc = nlp.get_pipe(name)(doc)
     assert doc.user_hooks["sentiment"] is len
+
+
+@pytest.fixture
+def expected_rows(pipeline, checkpoint):
+    """Return a function that computes the rows of changed tokens, with the slow alignment."""
+    tokenizer = oracles.load_plain_tokenizer(checkpoint("bert"))
+
+    def compute(doc):
+        sentences = oracles.plain_sentences(pipeline("bert")(doc.text), tokenizer)
+        links = oracles.align_doc(doc, sentences)
+        return oracles.weighted_sum(links, doc._.trf_last_hidden_state)
+
+    return compute
+
+
+def assert_vectors_fit(doc, expected):
+    for token, row in zip(doc, expected, strict=True):
+        numpy.testing.assert_allclose(token.vector, row, atol=1e-5)
+    numpy.testing.assert_allclose(doc.vector, expected.mean(axis=0), atol=1e-5)
+    numpy.testing.assert_allclose(doc[1:3].vector, expected[1:3].mean(axis=0), atol=1e-5)
+    numpy.testing.assert_allclose(doc.tensor, expected, atol=1e-5)
+
+
+def merge(doc):
+    with doc.retokenize() as retokenizer:
+        retokenizer.merge(doc[0:2])
+        retokenizer.merge(doc[8:10])
+
+
+def split(doc):
+    with doc.retokenize() as retokenizer:
+        retokenizer.split(doc[1], ["sha", "res"], heads=[(doc[1], 1), doc[2]])
+
+
+def both(doc):
+    """As many tokens as before, but others."""
+    split(doc)
+    with doc.retokenize() as retokenizer:
+        retokenizer.merge(doc[8:10])
+
+
+CHANGES = [merge, split, both]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("read_before", [True, False])
+def test_vectors_follow_merged_and_split_tokens(doc, change, read_before, expected_rows):
+    if read_before:
+        assert_vectors_fit(doc, expected_rows(doc))
+    change(doc)
+    assert_vectors_fit(doc, expected_rows(doc))
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.filterwarnings("ignore:.*W109")
+def test_vectors_fit_after_the_alignment_was_read(doc, change, expected_rows):
+    change(doc)
+    assert len(doc._.trf_alignment) == len(doc)
+    restored = Doc(doc.vocab).from_bytes(doc.to_bytes())
+    for each in (doc, restored):
+        install_hooks(each)
+        assert_vectors_fit(each, expected_rows(doc))
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_heads_read_the_rows_of_merged_and_split_tokens(doc, change, expected_rows):
+    listener = Tok2VecListener(width=WIDTH)
+    change(doc)
+    (rows,) = listener.predict([doc])
+    numpy.testing.assert_allclose(rows, expected_rows(doc), atol=1e-5)
+
+
+def test_docbin_restores_the_tensor(doc):
+    stored = DocBin(store_user_data=True, docs=[doc]).to_bytes()
+    (restored,) = DocBin().from_bytes(stored).get_docs(doc.vocab)
+    assert not restored.tensor.size
+    install_hooks(restored)
+    assert numpy.array_equal(restored.tensor, doc.tensor)
+    assert restored.similarity(doc) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_docbin_without_user_data_has_no_vectors(doc):
+    stored = DocBin(docs=[doc]).to_bytes()
+    (restored,) = DocBin().from_bytes(stored).get_docs(doc.vocab)
+    install_hooks(restored)
+    assert not restored.has_vector
+
+
+def test_a_removed_tensor_is_freed_and_computed_again(doc):
+    """spaCy's doc_cleaner sets it to None."""
+    expected, removed = doc.tensor.copy(), weakref.ref(doc.tensor)
+    assert doc.has_vector
+    doc.tensor = None
+    gc.collect()
+    assert removed() is None
+    assert numpy.array_equal(doc.vector, expected.mean(axis=0))
+    blank = Doc(doc.vocab, words=["a"])
+    blank.tensor = None
+    install_hooks(blank)
+    assert not blank.has_vector
+
+
+def test_a_tensor_of_the_user_is_kept(doc):
+    doc.tensor = numpy.ones_like(doc.tensor)
+    assert numpy.array_equal(doc[0].vector, numpy.ones(WIDTH))
+
+
+@pytest.mark.filterwarnings("ignore:.*W109")
+def test_copied_and_pickled_docs_have_vectors_of_their_own(doc, expected_rows):
+    copies = [doc.copy(), pickle.loads(pickle.dumps(doc))]
+    for copied in copies:
+        assert numpy.array_equal(copied.vector, doc.vector)
+        merge(copied)
+        assert_vectors_fit(copied, expected_rows(copied))
+    assert_vectors_fit(doc, expected_rows(doc))

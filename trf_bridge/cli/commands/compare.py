@@ -9,7 +9,7 @@ import typer
 
 from ... import errors
 from ..console import Force, Json, steps
-from ..pages import Output, OutputAttentions, PageTheme, Serve, Theme, deliver, start_output
+from ..pages import Output, PageTheme, Serve, Theme, deliver, start_output
 from ..pipelines import load_transformer, run_over
 from ..tables import make_table
 
@@ -41,13 +41,13 @@ def command(
             "mostly to these, so that all heads look similar.",
         ),
     ] = False,
-    output_attentions: OutputAttentions = False,
     theme: PageTheme = Theme.auto,
     force: Force = False,
 ) -> None:
     """Compare the attention of several transformers on a text.
 
-    All pipelines use the tokens and sentences of the first one. The overlap of two heads is 1 if
+    All pipelines use the tokens and sentences of the first one, and run with output_attentions =
+    true, whatever their configs set. The overlap of two heads is 1 if
     they attend to the same tokens with the same weights, and 0 if they attend to no token in
     common. The table shows, for each head, the head of the other transformer with the largest
     overlap. The page of --output or --serve shows every pair of heads and the attention itself.
@@ -64,7 +64,7 @@ def command(
         )
         raise ValueError(message)
     with start_output(output, serve, force=force) as server:
-        docs = _read(pipelines, text, output_attentions=output_attentions)
+        docs = _read(pipelines, text)
         from ...pictures.head_overlap import compare_attention
 
         pairs = {
@@ -84,17 +84,14 @@ def command(
             deliver(page, output, server)
 
 
-def _read(pipelines: list[str], text: str, *, output_attentions: bool) -> list[Doc]:
+def _read(pipelines: list[str], text: str) -> list[Doc]:
     """Run the pipelines one after another, so that only one is in memory at a time."""
-    from ...pictures.figures import check_attention
-
     docs: list[Doc] = []
     with steps(len(pipelines)) as step:
         for name in pipelines:
             step(f"Running {name}")
-            nlp = load_transformer(name, output_attentions=output_attentions)
+            nlp = load_transformer(name, output_attentions=True)
             docs.append(run_over(nlp, docs[0]) if docs else nlp(text))
-            check_attention(docs[-1])  # before the next pipeline is loaded
     return docs
 
 

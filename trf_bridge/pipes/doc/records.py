@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy
 from thinc.api import get_array_module
+from thinc.backends import get_array_ops
 
 from ... import errors
-from ...align import Alignment, align
+from ...align import Alignment, align, apply_alignment
 from ...types import Activations, Array, Runs, Wordpieces
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ D_OUTPUTS = _key("trf_d_outputs")
 PLACE = _key("trf_place")
 SEPARATOR = _key("trf_separator")
 CLOSED = _key("trf_closed")
+POOLING = _key("trf_sentence_pooling")
 
 # An alignment is stored with the tokens that it was computed for.
 LINKS = [field.name for field in fields(Alignment)]
@@ -118,8 +120,8 @@ def set_separator(doc: Doc, separator: str) -> None:
 def get_alignment(doc: Doc) -> Alignment | None:
     """Return the links between the tokens and the wordpieces of a Doc.
 
-    The links are stored with the tokens that they were computed for, and recomputed if the Doc has
-    been retokenized since.
+    The links are stored with the tokens that they were computed for. If the Doc has been
+    retokenized since, they and `doc.tensor` are recomputed.
 
     doc (Doc): The Doc.
     RETURNS (Alignment): The links; None if the Doc has no wordpieces.
@@ -130,9 +132,36 @@ def get_alignment(doc: Doc) -> Alignment | None:
     stored = _data(doc).get(ALIGNMENT)
     spans = token_spans(doc)
     if stored is None or not numpy.array_equal(stored["token_spans"], spans):
-        set_alignment(doc, align([doc.text], [spans], [wordpieces]), spans)
-        stored = _data(doc)[ALIGNMENT]
+        alignment = align([doc.text], [spans], [wordpieces])
+        set_alignment(doc, alignment, spans)
+        _set_tensor(doc, alignment)
+        return alignment
     return Alignment(**{name: stored[name] for name in LINKS})
+
+
+def token_rows(doc: Doc) -> Array:
+    """Return `doc.tensor`, recomputed if it does not fit the tokens.
+
+    DocBin does not store it. When tokens are merged or split, spaCy removes rows, or adds zeros.
+
+    doc (Doc): The Doc; changed if its tensor is recomputed.
+    RETURNS (float32, (n_tokens, width)): Its rows; whatever is in `doc.tensor` if the Doc has no
+        outputs of the transformer.
+    """
+    if OUTPUTS in _data(doc):
+        alignment = get_alignment(doc)
+        missing = doc.tensor is None or doc.tensor.ndim != 2 or len(doc.tensor) != len(doc)
+        if alignment is not None and missing:
+            _set_tensor(doc, alignment)
+    return doc.tensor
+
+
+def _set_tensor(doc: Doc, alignment: Alignment) -> None:
+    """Compute `doc.tensor` from the outputs, if the Doc has them."""
+    outputs = get_outputs(doc)
+    if outputs is not None and outputs.last_hidden_state is not None:
+        ops = get_array_ops(outputs.last_hidden_state)
+        (doc.tensor,), _ = apply_alignment(ops, alignment, [outputs.last_hidden_state])
 
 
 def set_alignment(doc: Doc, alignment: Alignment, spans: Array) -> None:
@@ -162,6 +191,27 @@ def set_outputs(doc: Doc, outputs: Activations) -> None:
     outputs (Activations): The outputs.
     """
     _data(doc)[OUTPUTS] = _arrays(outputs)
+
+
+def get_pooling(doc: Doc) -> dict[str, Any] | None:
+    """Return how sentence-transformers pools the rows of a text of the Doc's checkpoint.
+
+    doc (Doc): The Doc.
+    RETURNS (dict): See `read_pooling`; None if it is not known.
+    """
+    return _data(doc).get(POOLING)
+
+
+def set_pooling(doc: Doc, pooling: dict[str, Any] | None) -> None:
+    """Store how sentence-transformers pools the rows of a text of the Doc's checkpoint.
+
+    doc (Doc): The Doc; changed.
+    pooling (dict): See `read_pooling`; None if it is not known.
+    """
+    if pooling is None:
+        _data(doc).pop(POOLING, None)
+    else:
+        _data(doc)[POOLING] = pooling
 
 
 def get_gradients(doc: Doc) -> Activations:

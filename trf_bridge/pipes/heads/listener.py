@@ -12,7 +12,7 @@ from thinc.api import Model
 from ... import errors
 from ...align import apply_alignment
 from ...types import Array
-from ..doc.records import add_gradient, get_alignment, get_outputs
+from ..doc.records import add_gradient, get_alignment, get_outputs, token_rows
 from .pending import PendingSlot
 from .sample import SampledLayer
 
@@ -173,12 +173,13 @@ def forward(
 
 def _tensor(model: Listener, doc: Doc) -> Array:
     width = model.get_dim("nO")
-    if len(doc) and doc.tensor.shape == (len(doc), width):
-        return doc.tensor
+    tensor = token_rows(doc)
+    if len(doc) and tensor.shape == (len(doc), width):
+        return tensor
     if not len(doc) or model.is_sample(doc):
         return model.ops.alloc2f(len(doc), width)
-    shape = " x ".join(map(str, doc.tensor.shape))
-    found = f"a tensor of shape {shape}" if doc.tensor.size else "no tensor"
+    shape = " x ".join(map(str, tensor.shape))
+    found = f"a tensor of shape {shape}" if tensor.size else "no tensor"
     raise ValueError(
         errors.TB021.format(component=model.describe(), n_tokens=len(doc), found=found)
     )

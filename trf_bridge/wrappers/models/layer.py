@@ -32,7 +32,7 @@ def TransformerModel(trf_name: str = "", **settings: Any) -> Model[InT, OutT]:
     **settings: The other fields of `TransformerSettings`.
     RETURNS (Model): Sequence of Wordpieces -> list of Activations, one per Doc.
     RAISES (ValueError, TypeError): TB008, TB009, TB025.
-    WARNS: TB107 when the weights are loaded, for precision = "auto"; TB108 for freeze = 0.
+    WARNS: TB108 for freeze = 0.
     """
     checked = TransformerSettings(trf_name=trf_name, **settings)
     return Model(

@@ -23,6 +23,7 @@ from ... import errors
 from ...settings import TransformerSettings
 from ..engine import Engine, make_engine, training_mode
 from ..files import FORMAT, check_format, files_from_bytes, files_to_bytes, save_files
+from ..sentence_pooling import read_pooling, read_saved_pooling, saved_pooling
 from ..training.dropout import set_dropout, use_fast_dropout
 from ..training.freezing import freeze_weights, learn_rate_scales
 from ..training.optimizer import step
@@ -58,6 +59,9 @@ class TransformerShim(PyTorchShim):
         self._sparse_gradients: SparseGradients | None = None
         self._engine: Engine | None = None
         self.traits: Traits | None = None
+        # How sentence-transformers pools the rows of a text; None if the checkpoint has no files
+        # of it.
+        self.pooling: dict[str, Any] | None = None
         scaler = PyTorchGradScaler(enabled=self.settings.precision == "fp16")
         super().__init__(None, grad_scaler=scaler)
         if model is not None:
@@ -92,13 +96,13 @@ class TransformerShim(PyTorchShim):
         RAISES (ValueError): TB002, TB003, TB012, TB016.
         """
         self.set_model(load_model(trf_name, revision=revision, **self._loading_options()))
+        self.pooling = read_pooling(trf_name, revision)
 
     def set_model(self, model: PreTrainedModel) -> None:
         """Use a model, on the device of the current thinc ops.
 
         model (PreTrainedModel): The model; changed.
         RAISES (ValueError): TB012, TB019, TB030.
-        WARNS: TB107.
         """
         settings = self.settings
         if settings.gradient_checkpointing:
@@ -206,20 +210,23 @@ class TransformerShim(PyTorchShim):
         return copied
 
     def to_disk(self, path: str | Path) -> None:
-        """Write config.json and model.safetensors into a folder.
+        """Write config.json, model.safetensors and the settings of the pooling into a folder.
 
         path (str, Path): An existing folder.
         """
         save_files(self._model, Path(path))
+        for name, content in saved_pooling(self.pooling).items():
+            (Path(path) / name).write_bytes(content)
 
     def from_disk(self, path: str | Path) -> TransformerShim:
         """Read what `to_disk` wrote.
 
         path (str, Path): The folder.
         RETURNS (TransformerShim): Itself.
-        RAISES (ValueError): TB002, TB003.
+        RAISES (ValueError): TB002, TB003, TB006.
         """
         self.set_model(load_model(str(path), saved=True, **self._loading_options()))
+        self.pooling = read_saved_pooling(Path(path))
         return self
 
     def to_bytes(self) -> bytes:
@@ -227,7 +234,9 @@ class TransformerShim(PyTorchShim):
 
         RETURNS (bytes): The files, or a note that the weights are not loaded.
         """
-        files = files_to_bytes(self._model) if self.loaded else None
+        files = None
+        if self.loaded:
+            files = {**files_to_bytes(self._model), **saved_pooling(self.pooling)}
         serialized: bytes = srsly.msgpack_dumps({"format": FORMAT, "files": files})
         return serialized
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import platform
-import warnings
 from functools import cache
 from typing import Any
 
@@ -12,15 +12,18 @@ import torch
 
 from ... import errors
 
+logger = logging.getLogger(__name__)
+
 
 def resolve_precision(precision: str, device: torch.device) -> str:
     """Return the precision that a model computes in.
+
+    The choice of "auto" and its reason are logged once per process, as TB107.
 
     precision (str): The setting: "fp32", "bf16", "fp16" or "auto".
     device (torch.device): Device of the weights.
     RETURNS (str): "fp32", "bf16" or "fp16".
     RAISES (ValueError): TB012.
-    WARNS: TB107, once per process, the choice of "auto" and the reason.
     """
     if precision == "fp16" and device.type == "cpu":
         message = errors.TB012.format(precision="fp16", needs="a GPU", device=device)
@@ -62,7 +65,7 @@ def _choose(device_type: str) -> str:
     else:
         has_bf16, reason = False, f"the speed of bf16 on '{device_type}' is not known"
     choice = "bf16" if has_bf16 else "fp32"
-    warnings.warn(errors.TB107.format(choice=choice, reason=reason), stacklevel=2)
+    logger.info(errors.TB107.format(choice=choice, reason=reason))
     return choice
 
 
