@@ -8,11 +8,7 @@ TB001 = (
     "[TB001] The component '{name}' has no checkpoint. Set {field} to a folder or to a name on the "
     "Hugging Face hub, or load a saved pipeline."
 )
-TB002 = (
-    "[TB002] Can't load the checkpoint '{trf_name}' (revision {revision}). Expected a folder with "
-    "a config.json, or a name on the Hugging Face hub. Check the spelling and the network, or "
-    "download the checkpoint and use its folder. Reason: {reason}"
-)
+TB002 = "[TB002] Can't load the checkpoint '{trf_name}'{revision}. {advice} Reason: {reason}"
 TB003 = (
     "[TB003] Can't read the weights of '{trf_name}'. Expected a complete model.safetensors or "
     "pytorch_model.bin that fits its config.json. Download the checkpoint again. Reason: {reason}"
@@ -203,6 +199,19 @@ TB056 = (
 TB057 = (
     "[TB057] Can't run this model in the engine '{engine}': {reason}. Set engine = 'auto' to use "
     "the fastest engine that runs it."
+)
+TB058 = (
+    "[TB058] '{name}' is a spaCy pipeline{kind}, and this needs the checkpoint of a transformer: a "
+    "folder with config.json, or a name on the Hugging Face hub. {advice}"
+)
+TB059 = (
+    "[TB059] tokenizers {version} can't read {path}. The file is valid JSON, so it was probably "
+    "written by a newer version. Upgrade: pip install -U tokenizers transformers. Reason: {reason}"
+)
+TB060 = (
+    "[TB060] The checkpoint '{trf_name}' is a {architecture}, which reads more than texts, and its "
+    "text part can't be loaded by itself: {reason}. Save the text model in a folder, with its "
+    "tokenizer, and load that folder."
 )
 TB068 = (
     "[TB068] Can't compute the vectors of pooling = 'model': {reason}. Use 'mean' or 'cls', or "

@@ -167,10 +167,16 @@ def load_plain(name: str, folder: Path) -> Any:
 
 @cache
 def load_plain_tokenizer(folder: Path) -> Any:
-    """Load the tokenizer with transformers."""
+    """Load the tokenizer with transformers, and its Rust part as tokenizer.json defines it."""
+    from tokenizers import Tokenizer
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    path = Path(folder) / "tokenizer.json"
+    if tokenizer.is_fast and path.is_file():
+        # The classes of transformers 5 replace parts of it.
+        tokenizer._tokenizer = Tokenizer.from_file(str(path))
+    return tokenizer
 
 
 def run_plain(model: Any, ids: list[int], type_ids: list[int] | None, **flags: bool) -> Any:

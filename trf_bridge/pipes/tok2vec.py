@@ -287,9 +287,10 @@ class TrfTok2Vec(Upstream, TrainablePipe):
         """
         check_loaded(self.model, self.name)
         with replacing(Path(path)) as folder:
-            origin = describe_origin(get_shim(self.model)._model)
+            shim = get_shim(self.model)
+            origin = {**describe_origin(shim._model), "has_pooler": shim.has_pooler}
             srsly.write_json(folder / SETTINGS, {"format": FORMAT, **origin})
-            get_shim(self.model).to_disk(folder)
+            shim.to_disk(folder)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> TrfTok2Vec:
         """Load what `to_disk` saved. A pending batch is dropped.
@@ -303,7 +304,8 @@ class TrfTok2Vec(Upstream, TrainablePipe):
         settings = read_json(folder / SETTINGS)
         check_format(settings.get("format"), folder / SETTINGS)
         self._slot.batch = None
-        get_shim(self._layer).from_disk(folder)
+        has_pooler = bool(settings.get("has_pooler"))
+        get_shim(self._layer).from_disk(folder, has_pooler=has_pooler)
         check_origin(get_shim(self._layer)._model, settings, folder)
         sync_dims(self._layer)
         self.sync_listeners()

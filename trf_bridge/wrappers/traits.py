@@ -111,11 +111,16 @@ def _pad_id(model: PreTrainedModel) -> int:
 
 
 def _has_same_start(outputs: Any, longer_outputs: Any) -> bool:
-    """Return whether the last hidden state starts with that of a shorter input, up to rounding."""
-    state = outputs.last_hidden_state
-    tolerance = 1e-4 * max(1.0, float(state.abs().max()))
-    start = longer_outputs.last_hidden_state[:, : state.shape[1]]
-    return torch.allclose(start, state, atol=tolerance, equal_nan=True)
+    """Return whether the last hidden state starts with that of a shorter input, and the pooler
+    output is the same, up to rounding."""
+    state, pooled = outputs.last_hidden_state, outputs.get("pooler_output")
+    pairs = [(state, longer_outputs.last_hidden_state[:, : state.shape[1]])]
+    if pooled is not None:
+        pairs.append((pooled, longer_outputs.pooler_output))
+    return all(
+        torch.allclose(two, one, atol=1e-4 * max(1.0, float(one.abs().max())), equal_nan=True)
+        for one, two in pairs
+    )
 
 
 def output_flags(

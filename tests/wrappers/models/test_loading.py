@@ -7,11 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import spacy
+from spacy.training import Example
 from tiny import MAX_LENGTH
 
 import trf_bridge
 from trf_bridge.wrappers import configs
 from trf_bridge.wrappers.models import loading
+from trf_bridge.wrappers.models.layer import get_shim
 from trf_bridge.wrappers.tokenizers.loading import load_tokenizer
 
 
@@ -61,7 +64,19 @@ def test_empty_name_is_refused():
 
 
 def test_empty_folder_is_refused(tmp_path):
-    expect("TB002", tmp_path)
+    message = expect("TB002", tmp_path)
+    for missing in ("no config.json", "no weights", "no tokenizer.json"):
+        assert missing in message
+    assert "network" not in message
+
+
+def test_folder_without_a_config_is_refused(copied):
+    (copied / "config.json").unlink()
+    message = expect("TB002", copied)
+    assert "the folder has no config.json" in message
+    assert "no weights" not in message
+    assert "no tokenizer.json" not in message
+    assert "network" not in message
 
 
 def test_folder_without_weights_is_refused(copied):
@@ -92,13 +107,73 @@ def test_weights_of_another_size_are_refused(copied):
     expect("TB003", copied)
 
 
-def test_weights_without_a_pooler_are_accepted(copied):
+def remove_weights(folder, part):
+    """Remove the weights whose name contains a string."""
     from safetensors.torch import load_file, save_file
 
-    path = copied / "model.safetensors"
-    weights = {k: v for k, v in load_file(path).items() if "pooler" not in k}
+    path = folder / "model.safetensors"
+    weights = {name: w for name, w in load_file(path).items() if part not in name}
     save_file(weights, path, metadata={"format": "pt"})
-    assert trf_bridge.from_pretrained(copied)("One.").tensor.any()
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "albert", "mobilebert"])
+@pytest.mark.parametrize("engine", ["auto", "padded"])
+def test_checkpoint_without_weights_of_a_pooler_has_no_pooler(checkpoint, tmp_path, name, engine):
+    folder = shutil.copytree(checkpoint(name), tmp_path / "checkpoint")
+    expected = trf_bridge.from_pretrained(folder, engine=engine)("One. Two.")
+    assert expected._.trf_pooler_output is not None
+    remove_weights(folder, "pooler.")
+    nlp = trf_bridge.from_pretrained(folder, engine=engine)
+    nlp.to_disk(tmp_path / "pipeline")
+    copied = spacy.blank("en").from_config(nlp.config).from_bytes(nlp.to_bytes())
+    for one in (nlp, spacy.load(tmp_path / "pipeline"), copied):
+        doc = one("One. Two.")
+        assert doc._.trf_pooler_output is None
+        assert doc.tensor == pytest.approx(expected.tensor, abs=1e-6)
+    names = [
+        name for name, _ in get_shim(nlp.get_pipe("trf_tok2vec").model)._model.named_parameters()
+    ]
+    assert names
+    assert not any("pooler" in name for name in names)
+
+
+def test_model_without_a_pooler_learns(checkpoint, tmp_path):
+    folder = shutil.copytree(checkpoint("bert"), tmp_path / "checkpoint")
+    remove_weights(folder, "pooler.")
+    nlp = trf_bridge.from_pretrained(folder)
+    textcat = nlp.add_pipe("trf_textcat")
+    for label in ("A", "B"):
+        textcat.add_label(label)
+    cats = [{"cats": {"A": 1.0, "B": 0.0}}, {"cats": {"A": 0.0, "B": 1.0}}]
+    texts = ["One good text.", "Another one."]
+    examples = [
+        Example.from_dict(nlp.make_doc(text), gold) for text, gold in zip(texts, cats, strict=True)
+    ]
+    nlp.initialize(lambda: examples)
+    before = nlp("One.").tensor.copy()
+    nlp.update(examples, sgd=nlp.create_optimizer())
+    assert not (nlp("One.").tensor == before).all()
+
+
+def test_half_of_a_pooler_is_refused(copied):
+    remove_weights(copied, "pooler.dense.bias")
+    assert "pooler.dense.bias" in expect("TB003", copied)
+
+
+def test_saved_pipeline_that_lost_its_pooler_is_refused(pipeline, tmp_path):
+    pipeline("bert").to_disk(tmp_path)
+    remove_weights(tmp_path / "trf_tok2vec", "pooler.")
+    with pytest.raises(ValueError, match=r"^\[TB003\] .*pooler\.dense\.bias"):
+        spacy.load(tmp_path)
+
+
+def test_pipeline_saved_before_poolers_were_recorded_is_read(pipeline, tmp_path):
+    pipeline("bert").to_disk(tmp_path)
+    path = tmp_path / "trf_tok2vec" / "tok2vec.json"
+    settings = json.loads(path.read_text(encoding="utf8"))
+    assert settings.pop("has_pooler")
+    path.write_text(json.dumps(settings), encoding="utf8")
+    assert spacy.load(tmp_path)("One.")._.trf_pooler_output is not None
 
 
 def test_extra_weights_are_ignored(copied):
@@ -153,10 +228,20 @@ def test_weights_in_several_files_are_read_and_saved_as_one(copied, tmp_path):
     assert (tmp_path / "pipeline" / "trf_tok2vec" / "model.safetensors").is_file()
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null"])
-def test_broken_config_is_refused(copied, content):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "config.json is not valid JSON: Expecting value"),
+        ("{", "config.json is not valid JSON: Expecting property name"),
+        ("[]", "expected an object in config.json, got list"),
+        ("null", "expected an object in config.json, got NoneType"),
+    ],
+)
+def test_broken_config_is_refused(copied, content, reason):
     (copied / "config.json").write_text(content, encoding="utf8")
-    expect("TB002", copied)
+    message = expect("TB002", copied)
+    assert reason in message
+    assert "network" not in message
 
 
 def test_config_without_a_model_type_is_refused(copied):

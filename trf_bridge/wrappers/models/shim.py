@@ -88,6 +88,11 @@ class TransformerShim(PyTorchShim):
         """Return whether any weights are updated in training."""
         return self.settings.freeze != "all"
 
+    @property
+    def has_pooler(self) -> bool:
+        """Return whether the model has a pooler with weights of its own."""
+        return getattr(self._model, "pooler", None) is not None
+
     def load(self, trf_name: str, revision: str | None = None) -> None:
         """Load the weights of a checkpoint.
 
@@ -218,14 +223,16 @@ class TransformerShim(PyTorchShim):
         for name, content in saved_pooling(self.pooling).items():
             (Path(path) / name).write_bytes(content)
 
-    def from_disk(self, path: str | Path) -> TransformerShim:
+    def from_disk(self, path: str | Path, *, has_pooler: bool = False) -> TransformerShim:
         """Read what `to_disk` wrote.
 
         path (str, Path): The folder.
+        has_pooler (bool): Whether the model had a pooler, whose weights are then required.
         RETURNS (TransformerShim): Itself.
         RAISES (ValueError): TB002, TB003, TB006.
         """
-        self.set_model(load_model(str(path), saved=True, **self._loading_options()))
+        options = {**self._loading_options(), "has_pooler": has_pooler}
+        self.set_model(load_model(str(path), saved=True, **options))
         self.pooling = read_saved_pooling(Path(path))
         return self
 
@@ -237,7 +244,8 @@ class TransformerShim(PyTorchShim):
         files = None
         if self.loaded:
             files = {**files_to_bytes(self._model), **saved_pooling(self.pooling)}
-        serialized: bytes = srsly.msgpack_dumps({"format": FORMAT, "files": files})
+        message = {"format": FORMAT, "files": files, "has_pooler": self.has_pooler}
+        serialized: bytes = srsly.msgpack_dumps(message)
         return serialized
 
     def from_bytes(self, bytes_data: bytes) -> TransformerShim:
@@ -251,7 +259,7 @@ class TransformerShim(PyTorchShim):
         check_format(message["format"], "the serialized transformer")
         if message["files"] is not None:
             with files_from_bytes(message["files"]) as folder:
-                self.from_disk(folder)
+                self.from_disk(folder, has_pooler=message.get("has_pooler", False))
         return self
 
     def __getstate__(self) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ... import errors
 from ..files import coded_errors, loading_options
+from .causes import check_tokenizer_file, explain_failure
+from .from_file import add_type_ids, load_from_file
+from .xlnet import restore_xlnet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -17,27 +20,42 @@ if TYPE_CHECKING:
 def load_tokenizer(
     trf_name: str, *, revision: str | None = None, trust_remote_code: bool = False
 ) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of a checkpoint.
+    """Load the tokenizer of a checkpoint. A tokenizer.json defines it, if there is one.
 
     trf_name (str): A folder, or a name on the Hugging Face hub.
     revision (str): Branch, tag or commit on the hub; None for the main branch.
     trust_remote_code (bool): Whether to run code that comes with the checkpoint.
     RETURNS (PreTrainedTokenizerBase): The tokenizer; a fast one if the checkpoint has one.
-    RAISES (ValueError): TB004, TB016.
+    RAISES (ValueError): TB004, TB016, TB059.
     """
+    options = loading_options(trf_name, revision, trust_remote_code)
+    with coded_errors(trf_name, errors.TB004):
+        try:
+            return load_from_file(trf_name, options) or _load_by_class(trf_name, options)
+        except Exception:  # tokenizers raises no narrower class, and broken files raise any
+            explain_failure(trf_name, options)
+            raise
+
+
+def _load_by_class(trf_name: str, options: dict[str, Any]) -> PreTrainedTokenizerBase:
+    """Load a tokenizer as its class does."""
     from transformers import AutoTokenizer
 
-    with coded_errors(trf_name, errors.TB004):
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            trf_name, use_fast=True, **loading_options(trf_name, revision, trust_remote_code)
-        )
-        # If files are missing, transformers 5 builds a tokenizer without a vocabulary and no error.
-        # Tokenizers of single bytes have no vocabulary files.
-        names = {"tokenizer.json", *tokenizer.vocab_files_names.values()}
-        needed = bool(tokenizer.vocab_files_names)
-        folder = Path(trf_name)
-        if needed and folder.is_dir() and not any((folder / name).is_file() for name in names):
-            raise ValueError(f"none of these files exists: {', '.join(sorted(names))}")
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        trf_name, use_fast=True, **options
+    )
+    # If files are missing, transformers 5 builds a tokenizer without a vocabulary and no error.
+    # Tokenizers of single bytes have no vocabulary files.
+    names = {"tokenizer.json", *tokenizer.vocab_files_names.values()}
+    needed = bool(tokenizer.vocab_files_names)
+    folder = Path(trf_name)
+    if needed and folder.is_dir() and not any((folder / name).is_file() for name in names):
+        raise ValueError(f"none of these files exists: {', '.join(sorted(names))}")
+    name = type(tokenizer).__name__
+    if tokenizer.model_input_names == type(tokenizer).model_input_names:
+        add_type_ids(tokenizer, name)
+    if name == "XLNetTokenizer" and tokenizer.is_fast:  # in transformers 4, the slow class
+        restore_xlnet(tokenizer)
     return tokenizer
 
 
@@ -50,13 +68,17 @@ def load_saved_tokenizer(
     type_ids (bool): Whether the model reads type ids.
     trust_remote_code (bool): Whether to run code that comes with the tokenizer.
     RETURNS (PreTrainedTokenizerBase): The tokenizer.
-    RAISES (ValueError): TB004, TB016.
+    RAISES (ValueError): TB004, TB016, TB059.
     """
     with coded_errors(str(folder), errors.TB004):
         path = folder / "tokenizer_config.json"
         has_code = path.is_file() and "auto_map" in path.read_text(encoding="utf8")
         if (folder / "tokenizer.json").is_file() and not has_code:
-            return rebuild_tokenizer(folder, type_ids=type_ids)
+            try:
+                return rebuild_tokenizer(folder, type_ids=type_ids)
+            except Exception:  # tokenizers raises no narrower class
+                check_tokenizer_file(folder / "tokenizer.json")
+                raise
         tokenizer = load_tokenizer(str(folder), trust_remote_code=trust_remote_code)
         if tokenizer.is_fast and not has_code:
             raise ValueError("tokenizer.json is missing")
