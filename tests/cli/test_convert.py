@@ -129,7 +129,7 @@ def test_entity_linker_receives_the_width(
     config = parse(SHARED, *changes, checkpoint=tmp_path / "absent")
     (tmp_path / "old.cfg").unlink()
     rows = json.loads(trf("convert", write(config, tmp_path), tmp_path / "b.cfg", "--json"))
-    assert ["width = null"] == [row["what"] for row in rows if row["what"].startswith("width")]
+    assert [row["what"] for row in rows if row["what"].startswith("width")] == ["width = null"]
 
 
 def test_config_of_curated_transformers_trains(
