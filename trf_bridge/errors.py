@@ -175,6 +175,15 @@ TB047 = (
 )
 TB048 = "[TB048] No wheel was built: {reason}."
 TB049 = "[TB049] The arguments of the command contradict each other: {problem}."
+TB065 = (
+    "[TB065] '{pipeline}' is a pipeline of {library}, which trf_bridge can't run. Convert it: "
+    "python -m spacy trf convert {pipeline} OUTPUT"
+)
+TB066 = (
+    "[TB066] {path} contains no name of a checkpoint for '{component}'. Add the option --trf-name "
+    "with a folder, or a name on the Hugging Face hub."
+)
+TB067 = "[TB067] Can't convert {path}: {reason}. {advice}"
 
 # Pictures
 TB050 = (
@@ -254,6 +263,10 @@ TB109 = (
     "[TB109] '{component}' sets sentence boundaries before '{name}', but training does not run it: "
     "the transformer would be trained on other sentences than it predicts on. List '{component}' "
     "under annotating_components in the [training] section of the config."
+)
+TB112 = (
+    "[TB112] The config takes '{component}' from '{source}', a pipeline of {library}. Convert it, "
+    "too, with python -m spacy trf convert {source} OUTPUT, and set source to OUTPUT."
 )
 TB114 = (
     "[TB114] The tokenizer in {path} gives no character offsets. spacy-transformers compares the "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias
+import json
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 Outcome: TypeAlias = Literal["kept", "translated", "dropped"]
 
@@ -20,3 +21,30 @@ class Row(NamedTuple):
     what: str
     outcome: Outcome
     why: str
+
+
+def show_setting(name: str, value: Any) -> str:
+    """Format a setting for a row.
+
+    name (str): Name of the setting.
+    value: Its value. A block with a registered function is shortened to the function's name and
+        its plain arguments.
+    RETURNS (str): The setting as in a config, in one line.
+    """
+    return f"{name} = {_show(value)}"
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, str) and value.startswith("${"):
+        return value
+    if not isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    registered = [str(inner) for name, inner in value.items() if name.startswith("@")]
+    if not registered:
+        return json.dumps(value, ensure_ascii=False)
+    plain = [
+        f"{name} {_show(inner)}"
+        for name, inner in value.items()
+        if not name.startswith("@") and not isinstance(inner, dict)
+    ]
+    return f"{registered[0]} ({', '.join(plain)})" if plain else registered[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import Any
 
 from spacy import util
 from spacy.language import Language
@@ -35,15 +34,14 @@ def convert_pipeline(source: Path, output: Path, *, force: bool = False) -> list
     force (bool): Whether it may replace an existing folder.
     RETURNS (list of Row): What was done with each part.
     RAISES (ValueError): TB041 if the output exists; TB070, TB071 for the file of a transformer that
-        can't be read; TB072 for a head that can't be loaded; TB073 for a part without counterpart;
-        the errors of `convert_config` and of loading a checkpoint.
+        can't be read; TB072 for a head that can't be loaded; TB073 for several transformers; the
+        errors of `convert_config` and of loading a checkpoint.
     """
     if output.exists() and not force:
         advice = "Give another path, or replace it with force."
         raise ValueError(errors.TB041.format(path=output, advice=advice))
     config = _read_config(source)
     name, library = _find_transformer(config, source)
-    _check_listeners(config, library, source)
     converted, rows = convert_config(config, trained=True, path=str(source / "config.cfg"))
     nlp = util.load_model_from_config(converted, auto_fill=True)
     own = {
@@ -68,7 +66,7 @@ def _read_config(source: Path) -> Config:
         reason = "expected the folder of a saved pipeline, with config.cfg and meta.json"
         raise ValueError(errors.TB070.format(path=source, reason=reason))
     try:
-        return util.load_config(path, interpolate=True)
+        return util.load_config(path, interpolate=False)
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise ValueError(errors.TB070.format(path=path, reason=reason)) from error
@@ -86,26 +84,6 @@ def _find_transformer(config: Config, source: Path) -> tuple[str, ModuleType]:
         reason = f"expected one component with the factory {factories}, found {len(found)}"
         raise ValueError(errors.TB073.format(path=source / "config.cfg", reason=reason))
     return found[0]
-
-
-def _check_listeners(config: Config, library: ModuleType, source: Path) -> None:
-    """Check that each layer of the other library in a head is a listener that can be replaced."""
-    for name, block in config["components"].items():
-        if block.get("factory") in LIBRARIES:
-            continue
-        for layer in _layers_of(block):
-            architecture = layer["@architectures"]
-            if architecture.startswith(library.PACKAGE) and architecture not in library.LISTENERS:
-                reason = f"the component '{name}' has the layer {architecture}"
-                raise ValueError(errors.TB073.format(path=source / "config.cfg", reason=reason))
-
-
-def _layers_of(block: Any) -> list[dict[str, Any]]:
-    """Return the blocks of a config that name an architecture."""
-    if not isinstance(block, dict):
-        return []
-    own = [block] if isinstance(block.get("@architectures"), str) else []
-    return own + [layer for value in block.values() for layer in _layers_of(value)]
 
 
 def _load_transformer(nlp: Language, folder: str) -> None:

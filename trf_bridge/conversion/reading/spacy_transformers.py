@@ -14,7 +14,6 @@ from ... import errors
 from .saved_models import find_shim, read_model, read_state, write_checkpoint
 
 FACTORY = "transformer"
-LISTENERS = ("spacy-transformers.TransformerListener.v1",)
 PACKAGE = "spacy-transformers"
 
 
