@@ -35,8 +35,9 @@ ROOMS: dict[str, set[str]] = {
         *["wrappers", "wrappers.tokenizers", "wrappers.engine", "wrappers.models"],
     },
     "pictures": {"align", "pipes.doc"},
+    "conversion.reading": {"pipes.heads"},
     "conversion": {
-        *["align", "pipes", "pipes.doc", "pipes.heads"],
+        *["align", "pipes", "pipes.doc", "pipes.heads", "conversion.reading"],
         *["wrappers", "wrappers.tokenizers", "wrappers.models"],
     },
     "cli": {

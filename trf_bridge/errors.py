@@ -214,6 +214,25 @@ TB057 = (
     "the fastest engine that runs it."
 )
 
+# Trained pipelines of other libraries
+TB070 = (
+    "[TB070] Can't read {path}, a part of the pipeline to convert: it is missing, incomplete or in "
+    "an unknown format. Copy or install that pipeline again. Reason: {reason}"
+)
+TB071 = (
+    "[TB071] The weights in {path} contain more than tensors, so they were not read: a pickle can "
+    "execute code. If you trust the pipeline, load and save it in an environment with its own "
+    "library. Reason: {reason}"
+)
+TB072 = (
+    "[TB072] Can't load the component in {path}: its files don't fit the config of the pipeline. "
+    "Load and save the pipeline with the versions that it was trained with. Reason: {reason}"
+)
+TB073 = (
+    "[TB073] {path} can't be converted with its weights, because a part has no counterpart that "
+    "predicts the same: {reason}. Convert the config alone and train it."
+)
+
 # Warnings
 TB101 = (
     "[TB101] {n_tokens} tokens of {n_inputs} sentences or pairs lie past the maximum of "
@@ -248,4 +267,9 @@ TB109 = (
 TB112 = (
     "[TB112] The config takes '{component}' from '{source}', a pipeline of {library}. Convert it, "
     "too, with python -m spacy trf convert {source} OUTPUT, and set source to OUTPUT."
+)
+TB114 = (
+    "[TB114] The tokenizer in {path} gives no character offsets. spacy-transformers compares the "
+    "texts of its wordpieces with those of tokens, and trf_bridge computes offsets, so a few "
+    "tokens can have other wordpieces and predictions. Compare the two pipelines on your texts."
 )

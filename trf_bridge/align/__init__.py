@@ -2,5 +2,6 @@
 
 from .apply import apply_alignment
 from .offsets import Alignment, align
+from .pooling import POOLINGS, join_alignments, pool_links
 
-__all__ = ["Alignment", "align", "apply_alignment"]
+__all__ = ["POOLINGS", "Alignment", "align", "apply_alignment", "join_alignments", "pool_links"]

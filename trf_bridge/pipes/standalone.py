@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from spacy.tokens import Doc
 from thinc.api import Model
 
 from .. import errors
-from ..align import align, apply_alignment
-from ..settings import TransformerSettings, takes_settings
+from ..align import POOLINGS, align, apply_alignment, join_alignments, pool_links
+from ..settings import TransformerSettings, check_choice, takes_settings
 from ..types import Activations, Array
 from ..wrappers.models.layer import TransformerModel
 from .doc.records import get_wordpieces, token_spans
@@ -20,10 +20,18 @@ InT = Sequence[Doc]
 
 ARCHITECTURE = "trf_bridge.Tok2VecTransformer.v1"
 
+# The options of a listener that the layer in its place has too, with their defaults.
+LISTENER_OPTIONS = {"grad_factor": 1.0, "pooling": "sum", "boundary": True}
+
 
 @takes_settings(TransformerSettings)
 def Tok2VecTransformer(
-    trf_name: str = "", *, grad_factor: float = 1.0, **settings: Any
+    trf_name: str = "",
+    *,
+    grad_factor: float = 1.0,
+    pooling: str = "sum",
+    boundary: bool = True,
+    **settings: Any,
 ) -> Model[InT, list[Array]]:
     """Build a token-to-vector layer with a transformer of its own.
 
@@ -32,20 +40,23 @@ def Tok2VecTransformer(
 
     trf_name (str): A folder, or a name on the Hugging Face hub.
     grad_factor (float): Factor of the gradient.
+    pooling (str), boundary (bool): As in `Tok2VecListener`.
     **settings: The other fields of `TransformerSettings`.
     RETURNS (Model): Sequence of Doc -> list of float32, each (n_tokens, width).
     RAISES (ValueError, TypeError): TB008, TB009, TB025.
     """
-    return wrap_transformer(TransformerModel(trf_name, **settings), grad_factor)
+    check_choice("pooling", pooling, POOLINGS)
+    options = {"grad_factor": grad_factor, "pooling": pooling, "boundary": boundary}
+    return wrap_transformer(TransformerModel(trf_name, **settings), options)
 
 
 def wrap_transformer(
-    transformer: Model[Any, list[Activations]], grad_factor: float
+    transformer: Model[Any, list[Activations]], options: dict[str, Any]
 ) -> Model[InT, list[Array]]:
     """Build the layer around a transformer.
 
     transformer (Model): Wordpieces of each Doc -> Activations.
-    grad_factor (float): Factor of the gradient.
+    options (dict): The options of the listener that the layer replaces; see `LISTENER_OPTIONS`.
     RETURNS (Model): Sequence of Doc -> list of float32, each (n_tokens, width).
     """
     return SampledLayer(
@@ -54,7 +65,7 @@ def wrap_transformer(
         init=init,
         layers=[transformer],
         dims={"nO": transformer.maybe_get_dim("nO")},
-        attrs={"grad_factor": grad_factor},
+        attrs=options,
     )
 
 
@@ -68,7 +79,7 @@ def replace_listener(
     tok2vec (TrfTok2Vec): The component that it listens to.
     RETURNS (Model): The layer.
     """
-    return wrap_transformer(model, listener.attrs.get("grad_factor", 1.0))
+    return wrap_transformer(model, _listener_options(listener.attrs))
 
 
 def replace_listener_cfg(
@@ -83,7 +94,7 @@ def replace_listener_cfg(
     return {
         **tok2vec_config,
         "@architectures": ARCHITECTURE,
-        "grad_factor": listener_config.get("grad_factor", 1.0),
+        **_listener_options(listener_config),
     }
 
 
@@ -112,6 +123,13 @@ def forward(
     activations, backprop_transformer = transformer(wordpieces, is_train)
     alignment = align([doc.text for doc in docs], [token_spans(doc) for doc in docs], wordpieces)
     hidden = [activation.last_hidden_state for activation in activations]
+    pooling, boundary = model.attrs["pooling"], model.attrs["boundary"]
+    if pooling != "sum" or not boundary:
+        links = [
+            pool_links(of_doc, pieces.boundary, pooling, keep_boundary=boundary)
+            for of_doc, pieces in zip(alignment.split(), wordpieces, strict=True)
+        ]
+        alignment = join_alignments(links)
     tensors, transpose = apply_alignment(model.ops, alignment, hidden)
 
     def backprop(d_tensors: Sequence[Array]) -> list[Any]:
@@ -133,6 +151,11 @@ def init(model: Model[InT, list[Array]], X: InT | None = None, Y: Any = None) ->
     transformer = model.layers[0]
     transformer.initialize()
     model.set_dim("nO", transformer.get_dim("nO"), force=True)
+
+
+def _listener_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a listener from its attributes or its config."""
+    return {name: given.get(name, default) for name, default in LISTENER_OPTIONS.items()}
 
 
 def _no_gradient(d_tensors: Sequence[Array]) -> list[Any]:

@@ -1,18 +1,25 @@
-"""The layer at the bottom of a head: it reads `doc.tensor` and sends gradients to the
+"""The layer at the bottom of a head: it reads the rows of tokens and sends gradients to the
 transformer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from spacy.tokens import Doc
 from thinc.api import Model
 
 from ... import errors
-from ...align import apply_alignment
+from ...align import (
+    POOLINGS,
+    Alignment,
+    apply_alignment,
+    join_alignments,
+    pool_links,
+)
+from ...settings import check_choice
 from ...types import Array
-from ..doc.records import add_gradient, get_alignment, get_outputs
+from ..doc.records import add_gradient, get_alignment, get_outputs, get_wordpieces
 from .pending import PendingSlot
 from .sample import SampledLayer
 
@@ -116,33 +123,46 @@ def _init(model: Model[Any, Any], X: InT | None = None, Y: Any = None) -> None:
 
 
 def Tok2VecListener(
-    *, grad_factor: float = 1.0, upstream: str = "*", width: int | None = None
+    *,
+    pooling: str = "sum",
+    boundary: bool = True,
+    grad_factor: float = 1.0,
+    upstream: str = "*",
+    width: int | None = None,
 ) -> Model[InT, list[Array]]:
-    """Build the token-to-vector layer of a head that reads the rows of `doc.tensor`.
+    """Build the token-to-vector layer of a head that reads the rows of tokens.
 
-    It replaces the `tok2vec` of spaCy's own components. Its gradient goes back to the wordpieces
-    through the transpose of the alignment.
+    It replaces the `tok2vec` of spaCy's own components. By default it reads `doc.tensor`. Its
+    gradient goes back to the wordpieces through the transpose of the alignment.
 
+    pooling (str): How the row of a token is computed: "sum" for the weighted sum of the alignment;
+        "mean" for the mean of the token's own wordpieces, without boundary pieces such as `[CLS]`;
+        "first" or "last" for the row of one of them. A token without wordpieces of its own, such as
+        white space, has a zero row.
+    boundary (bool): Whether a sum contains the token's share of the boundary pieces. Not used by
+        the other poolings.
     grad_factor (float): Factor of the gradient, to weight heads against each other; 0 if this head
         must not change the transformer.
     upstream (str): Name of the component to listen to; "*" for the nearest one.
     width (int): Width of the transformer, for architectures that need it when they are built, such
         as spaCy's entity linker; None to take it from the transformer.
     RETURNS (Model): Sequence of Doc -> list of float32, each (n_tokens, width).
+    RAISES (ValueError): TB008 for an unknown pooling.
     """
+    check_choice("pooling", pooling, POOLINGS)
     return Listener(
         "trf-listener",
         forward,
         upstream=upstream,
         width=width,
-        attrs={"grad_factor": grad_factor},
+        attrs={"grad_factor": grad_factor, "pooling": pooling, "boundary": boundary},
     )
 
 
 def forward(
     model: Model[InT, list[Array]], docs: InT, is_train: bool
 ) -> tuple[list[Array], Callable[[Sequence[Array]], list[Any]]]:
-    """Read `doc.tensor`.
+    """Read the rows of tokens: `doc.tensor`, or rows of another pooling.
 
     docs (sequence of Doc, (n_docs,)): Docs that have been through the transformer.
     RETURNS (list of float32, each (n_tokens, width)): Their rows, and a callback that adds the
@@ -153,15 +173,17 @@ def forward(
     assert isinstance(model, Listener)
     model.check_sample(docs, is_train)
     tensors = [_tensor(model, doc) for doc in docs]
+    if model.attrs["pooling"] != "sum" or not model.attrs["boundary"]:
+        tensors = _pool(model, docs, tensors)
     receivers = [model.receiver(doc) for doc in docs]
 
     def backprop(d_tensors: Sequence[Array]) -> list[Any]:
         factor = model.attrs["grad_factor"]
         for doc, d_tensor in zip(receivers, d_tensors, strict=True):
-            alignment, outputs = get_alignment(doc), get_outputs(doc)
-            if alignment is None or outputs is None or not len(doc):
+            links, outputs = _links(model, doc), get_outputs(doc)
+            if links is None or outputs is None or not len(doc):
                 continue
-            _, transpose = apply_alignment(model.ops, alignment, [outputs.last_hidden_state])
+            _, transpose = apply_alignment(model.ops, links, [outputs.last_hidden_state])
             if factor:
                 d_hidden = transpose([d_tensor])[0]
                 add_gradient(doc, "last_hidden_state", factor * d_hidden)
@@ -171,6 +193,39 @@ def forward(
     return tensors, backprop
 
 
+def _links(model: Listener, doc: Doc) -> Alignment | None:
+    """Return the links and weights of the layer's pooling; None for a Doc without wordpieces."""
+    alignment, wordpieces = get_alignment(doc), get_wordpieces(doc)
+    if alignment is None or wordpieces is None:
+        return None
+    pooling, boundary = model.attrs["pooling"], model.attrs["boundary"]
+    return pool_links(alignment, wordpieces.boundary, pooling, keep_boundary=boundary)
+
+
+def _pool(model: Listener, docs: InT, tensors: Sequence[Array]) -> list[Array]:
+    """Compute the rows of the layer's pooling.
+
+    docs (sequence of Doc, (n_docs,)): The Docs.
+    tensors (sequence of float32, each (n_tokens, width)): The rows of each Doc in `doc.tensor`,
+        which are zeros for samples and for Docs without tokens.
+    RETURNS (list of float32, each (n_tokens, width)): The rows.
+    """
+    rows = list(tensors)
+    used = [i for i, doc in enumerate(docs) if len(doc) and not model.is_sample(doc)]
+    links, hidden = [], []
+    for i in used:
+        pooled, outputs = _links(model, docs[i]), get_outputs(docs[i])
+        if pooled is None or outputs is None:
+            _raise_missing(model, docs[i], "doc.tensor, but no wordpieces")
+        else:
+            links.append(pooled)
+            hidden.append(outputs.last_hidden_state)
+    computed, _ = apply_alignment(model.ops, join_alignments(links), hidden)
+    for i, of_doc in zip(used, computed, strict=True):
+        rows[i] = of_doc
+    return rows
+
+
 def _tensor(model: Listener, doc: Doc) -> Array:
     width = model.get_dim("nO")
     if len(doc) and doc.tensor.shape == (len(doc), width):
@@ -178,7 +233,10 @@ def _tensor(model: Listener, doc: Doc) -> Array:
     if not len(doc) or model.is_sample(doc):
         return model.ops.alloc2f(len(doc), width)
     shape = " x ".join(map(str, doc.tensor.shape))
-    found = f"a tensor of shape {shape}" if doc.tensor.size else "no tensor"
+    _raise_missing(model, doc, f"a tensor of shape {shape}" if doc.tensor.size else "no tensor")
+
+
+def _raise_missing(model: Listener, doc: Doc, found: str) -> NoReturn:
     raise ValueError(
         errors.TB021.format(component=model.describe(), n_tokens=len(doc), found=found)
     )

@@ -1,0 +1,63 @@
+"""The transformer component of spacy-transformers, and the layers of its listeners."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import srsly
+from thinc.api import Model, chain
+
+from ... import errors
+from .saved_models import find_shim, read_model, read_state, write_checkpoint
+
+FACTORY = "transformer"
+PACKAGE = "spacy-transformers"
+
+
+def read_transformer(path: Path, folder: Path) -> None:
+    """Write the transformer of a component as a checkpoint.
+
+    path (Path): The model of the component: a file, or a folder as version 1.0 wrote it.
+    folder (Path): An existing folder for the checkpoint.
+    RAISES (ValueError): TB070, TB071.
+    WARNS: TB114 for a tokenizer without character offsets.
+    """
+    if path.is_dir():
+        shutil.copytree(path, folder, dirs_exist_ok=True)
+        return
+    try:
+        saved: Any = srsly.msgpack_loads(find_shim(read_model(path), path))
+        config, state, tokenizer = saved["config"], saved["state"], dict(saved["tokenizer"])
+    except (KeyError, TypeError, srsly.msgpack.UnpackException) as error:
+        reason = f"expected 'config', 'state' and 'tokenizer' ({type(error).__name__})"
+        raise ValueError(errors.TB070.format(path=path, reason=reason)) from error
+    if not config or not state:
+        reason = "the component was saved before it was initialized"
+        raise ValueError(errors.TB070.format(path=path, reason=reason))
+    if not dict(tokenizer.get("kwargs") or {}).get("use_fast", True):
+        warnings.warn(errors.TB114.format(path=path), stacklevel=3)
+    files = {name: content for name, content in tokenizer.items() if isinstance(content, bytes)}
+    write_checkpoint(folder, config, read_state(state, path), files)
+
+
+def make_stand_in() -> Model[Any, Any]:
+    """Build layers without a function, in the structure of a listener, to read its file.
+
+    RETURNS (Model): The layers.
+    """
+    listener: Model[Any, Any] = _empty("transformer-listener", dims={"nO": None})
+    pooling = _empty("trfs2arrays", layers=[_empty("pooling")], attrs={"grad_factor": 1.0})
+    stand_in: Model[Any, Any] = chain(listener, pooling)
+    stand_in.set_ref("listener", listener)
+    return stand_in
+
+
+def _empty(name: str, **options: Any) -> Model[Any, Any]:
+    return Model(name, _not_run, **options)
+
+
+def _not_run(model: Model[Any, Any], X: Any, is_train: bool) -> Any:
+    raise NotImplementedError(model.name)
