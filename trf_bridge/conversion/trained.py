@@ -5,26 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
+from typing import Any
 
 from spacy import util
 from spacy.language import Language
-from thinc.api import Config
+from thinc.api import Config, Model
 
 from .. import errors
 from ..about import __version__
 from ..pipes.storage import replacing
 from ..pipes.tok2vec import TrfTok2Vec
 from ..pipes.wordpiecer import TrfWordpiecer
-from .reading import spacy_transformers
+from ..wrappers.models.shim import TransformerShim
+from .reading import curated, spacy_transformers
 from .reading.heads import load_heads
-from .rows import Row
+from .rows import Row, show_setting
 from .translating import convert_config
 
-LIBRARIES: dict[str, ModuleType] = {spacy_transformers.FACTORY: spacy_transformers}
+LIBRARIES: dict[str, ModuleType] = {
+    library.FACTORY: library for library in (spacy_transformers, curated)
+}
+
+SAME_PIECES = "the wordpieces and windows that the heads were trained with"
 
 
 def convert_pipeline(source: Path, output: Path, *, force: bool = False) -> list[Row]:
-    """Convert a trained pipeline of spacy-transformers.
+    """Convert a trained pipeline of spacy-transformers or spacy-curated-transformers.
 
     The converted pipeline has the same components, and predicts the same from the same weights. The
     other library need not be installed.
@@ -34,8 +40,9 @@ def convert_pipeline(source: Path, output: Path, *, force: bool = False) -> list
     force (bool): Whether it may replace an existing folder.
     RETURNS (list of Row): What was done with each part.
     RAISES (ValueError): TB041 if the output exists; TB070, TB071 for the file of a transformer that
-        can't be read; TB072 for a head that can't be loaded; TB073 for several transformers; the
-        errors of `convert_config` and of loading a checkpoint.
+        can't be read; TB072 for a head that can't be loaded; TB073 for a part without counterpart;
+        the errors of `convert_config` and of loading a checkpoint.
+    WARNS: TB114 for a tokenizer without character offsets.
     """
     if output.exists() and not force:
         advice = "Give another path, or replace it with force."
@@ -43,15 +50,18 @@ def convert_pipeline(source: Path, output: Path, *, force: bool = False) -> list
     config = _read_config(source)
     name, library = _find_transformer(config, source)
     converted, rows = convert_config(config, trained=True, path=str(source / "config.cfg"))
+    rows = [*rows, *_complete_wordpiecer(converted, library.WORDPIECER)]
     nlp = util.load_model_from_config(converted, auto_fill=True)
+    _check_heads(nlp, source)
     own = {
         own_name
         for own_name, component in nlp.components
         if isinstance(component, (TrfWordpiecer, TrfTok2Vec))
     }
     heads = load_heads(nlp, source, own, library.make_stand_in)
+    block = _read_config(source, interpolate=True)["components"][name]["model"]
     with TemporaryDirectory() as folder:
-        library.read_transformer(source / name / "model", Path(folder))
+        library.read_transformer(source / name / "model", Path(folder), block)
         _load_transformer(nlp, folder)
     _replace_requirements(nlp, library.PACKAGE)
     with replacing(output) as new:
@@ -60,13 +70,13 @@ def convert_pipeline(source: Path, output: Path, *, force: bool = False) -> list
     return [*rows, *(Row(f"components.{head}", "weights", "kept", why) for head in [name, *heads])]
 
 
-def _read_config(source: Path) -> Config:
+def _read_config(source: Path, *, interpolate: bool = False) -> Config:
     path = source / "config.cfg"
     if not path.is_file() or not (source / "meta.json").is_file():
         reason = "expected the folder of a saved pipeline, with config.cfg and meta.json"
         raise ValueError(errors.TB070.format(path=source, reason=reason))
     try:
-        return util.load_config(path, interpolate=False)
+        return util.load_config(path, interpolate=interpolate)
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise ValueError(errors.TB070.format(path=path, reason=reason)) from error
@@ -84,6 +94,44 @@ def _find_transformer(config: Config, source: Path) -> tuple[str, ModuleType]:
         reason = f"expected one component with the factory {factories}, found {len(found)}"
         raise ValueError(errors.TB073.format(path=source / "config.cfg", reason=reason))
     return found[0]
+
+
+def _complete_wordpiecer(config: Config, settings: dict[str, Any]) -> list[Row]:
+    """Add settings to the wordpiecer of a converted config.
+
+    config (Config): The config; changed.
+    settings (dict): The settings.
+    RETURNS (list of Row): A row for each of them.
+    """
+    rows = []
+    for name, block in config["components"].items():
+        if block.get("factory") == "trf_wordpiecer":
+            block.update(settings)
+            rows = [
+                Row(f"components.{name}", show_setting(setting, value), "translated", SAME_PIECES)
+                for setting, value in settings.items()
+            ]
+    return rows
+
+
+def _check_heads(nlp: Language, source: Path) -> None:
+    """Check that no head has a transformer of its own.
+
+    nlp (Language): The converted pipeline, without weights.
+    source (Path): The folder of the pipeline, for errors.
+    RAISES (ValueError): TB073.
+    """
+    for name, component in nlp.components:
+        model = getattr(component, "model", None)
+        nodes = model.walk() if isinstance(model, Model) else []
+        if not isinstance(component, TrfTok2Vec) and any(_has_transformer(n) for n in nodes):
+            reason = f"the component '{name}' has a transformer of its own"
+            raise ValueError(errors.TB073.format(path=source / "config.cfg", reason=reason))
+
+
+def _has_transformer(node: Model[Any, Any]) -> bool:
+    """Return whether a layer holds a transformer."""
+    return any(isinstance(shim, TransformerShim) for shim in node.shims)
 
 
 def _load_transformer(nlp: Language, folder: str) -> None:

@@ -16,12 +16,16 @@ from .saved_models import find_shim, read_model, read_state, write_checkpoint
 FACTORY = "transformer"
 PACKAGE = "spacy-transformers"
 
+# Settings of the wordpiecer beside those that the config is translated to.
+WORDPIECER: dict[str, Any] = {}
 
-def read_transformer(path: Path, folder: Path) -> None:
+
+def read_transformer(path: Path, folder: Path, block: dict[str, Any]) -> None:
     """Write the transformer of a component as a checkpoint.
 
     path (Path): The model of the component: a file, or a folder as version 1.0 wrote it.
     folder (Path): An existing folder for the checkpoint.
+    block (dict): Not used: the file contains the config of the model.
     RAISES (ValueError): TB070, TB071.
     WARNS: TB114 for a tokenizer without character offsets.
     """
