@@ -40,8 +40,6 @@ IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 # Small checkpoints that replace a package or a name on the hub, in the working directory.
 PIPELINES = {"en_trf_bert": "bert"}
 CHECKPOINTS = {"distilbert/distilbert-base-uncased": "bert"}
-# A pipeline of spacy-transformers, which can't be installed together with this package.
-OLD_PIPELINE = "my_old_pipeline"
 LISTENER = "trf_bridge.Tok2VecListener.v1"
 
 
@@ -85,28 +83,7 @@ def working_directory(
     monkeypatch.chdir(tmp_path)
     # spaCy would prefer the package that `make demo` installs to the folder.
     monkeypatch.setattr(spacy.util, "is_package", lambda name: False)
-    load = spacy.load
-    old = make_old_pipeline(checkpoint("bert"))
-    monkeypatch.setattr(
-        spacy,
-        "load",
-        lambda name, **options: old if name == OLD_PIPELINE else load(name, **options),
-    )
     return tmp_path
-
-
-def make_old_pipeline(checkpoint: Path) -> Any:
-    """Imitate a pipeline of spacy-transformers 1.4: an object with the model and the tokenizer in
-    the same attributes."""
-    from transformers import AutoModel, AutoTokenizer
-
-    model = types.SimpleNamespace(
-        transformer=AutoModel.from_pretrained(checkpoint),
-        tokenizer=AutoTokenizer.from_pretrained(checkpoint),
-    )
-    return types.SimpleNamespace(
-        get_pipe={"transformer": types.SimpleNamespace(model=model)}.__getitem__
-    )
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
-from ..conversion.origins import find_library
+from ..conversion.origins import library_of_config
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -179,7 +179,9 @@ def check_library(folder: Path, pipeline: str) -> None:
     pipeline (str): The pipeline as the user named it, for errors.
     RAISES (ValueError): TB065.
     """
-    library = find_library(read_components(folder))
+    from spacy.util import load_config
+
+    library = library_of_config(load_config(folder / "config.cfg", interpolate=False))
     if library:
         raise ValueError(errors.TB065.format(pipeline=pipeline, library=library))
 

@@ -127,8 +127,7 @@ class Translation:
             listener = value.get("wrapped_listener") or {}
             return self._standalone(component, value, where, encoder, listener)
         return {
-            name: self._layers(component, inner, f"{where}.{name}")
-            for name, inner in value.items()
+            name: self._layers(component, inner, f"{where}.{name}") for name, inner in value.items()
         }
 
     def _standalone(

@@ -98,9 +98,7 @@ def translate_spans(job: Job, block: Any, where: str) -> dict[str, Any]:
     return settings
 
 
-def translate_precision(
-    job: Job, block: dict[str, Any], where: str, model: dict[str, Any]
-) -> None:
+def translate_precision(job: Job, block: dict[str, Any], where: str, model: dict[str, Any]) -> None:
     """Translate the settings for mixed precision.
 
     job (Job): The conversion; rows are added.
@@ -143,7 +141,8 @@ def _translate_options(
                 settings[target] = value
         same = "kept" if name in targets else "translated"
         of = " and ".join(
-            part for part, target in zip(("trf_wordpiecer", "the model"), targets, strict=True)
+            part
+            for part, target in zip(("trf_wordpiecer", "the model"), targets, strict=True)
             if target
         )
         job.add(f"{where}.{group}", name, value, same, f"{targets[0] or targets[1]} of {of}")

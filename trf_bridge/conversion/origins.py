@@ -22,6 +22,18 @@ def find_library(factories: Mapping[str, str]) -> str:
     return next((LIBRARIES[f] for f in factories.values() if f in LIBRARIES), "")
 
 
+def library_of_config(config: Mapping[str, Any]) -> str:
+    """Find the library that a config needs.
+
+    config (dict): The config of a pipeline.
+    RETURNS (str): "spacy-transformers", "spacy-curated-transformers", or "" for neither.
+    """
+    blocks = config.get("components", {}).values()
+    factories = {str(i): b.get("factory", "") for i, b in enumerate(blocks) if isinstance(b, dict)}
+    _, layer = next(find_foreign(config), ("", ""))
+    return find_library(factories) or library_of(layer)
+
+
 def library_of(registered: object) -> str:
     """Find the library of a registered function.
 

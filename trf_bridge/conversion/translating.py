@@ -10,7 +10,7 @@ from thinc.api import Config
 
 from .components import Translation
 from .job import Job
-from .origins import LIBRARIES, OWN, find_foreign, find_library
+from .origins import LIBRARIES, OWN, find_foreign, find_library, library_of_config
 from .rows import Row
 from .variables import inline
 
@@ -77,7 +77,7 @@ def check_convertible(job: Job) -> None:
         reason = f"nlp.pipeline lists {', '.join(missing)}, but there is no block for it"
         raise job.refuse(reason, "Correct the config.")
     factories = {n: b.get("factory", "") for n, b in components.items() if isinstance(b, dict)}
-    foreign = find_library(factories) or next(find_foreign(job.config), None)
+    foreign = library_of_config(job.config)
     own = [name for name, factory in factories.items() if factory in OWN]
     if own and foreign:
         reason = f"it is half converted: {', '.join(own)} is a component of trf_bridge already"
