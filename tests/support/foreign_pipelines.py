@@ -91,7 +91,7 @@ def save_foreign(
     }
     config["components"] = {
         "transformer": transformer_block(),
-        **{name: _with_listener(block, listener) for name, block in components.items()},
+        **{name: with_listener(block, listener) for name, block in components.items()},
     }
     config.to_disk(folder / "config.cfg")
     (folder / "transformer").mkdir()
@@ -203,10 +203,10 @@ def _add_span(model: Any, tokenizer: Any, span: Any, own: list[list[Any]]) -> No
                 own[token.i].append(row)
 
 
-def _with_listener(block: Any, listener: dict[str, Any]) -> Any:
+def with_listener(block: Any, listener: dict[str, Any]) -> Any:
     """Replace the listeners in a block of a config."""
     if not isinstance(block, dict):
         return block
     if block.get("@architectures") == LISTENER["@architectures"]:
         return listener
-    return {name: _with_listener(value, listener) for name, value in block.items()}
+    return {name: with_listener(value, listener) for name, value in block.items()}

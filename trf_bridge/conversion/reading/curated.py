@@ -140,9 +140,7 @@ def rename_weights(state: State) -> State:
             number, part, kind = match.groups()
             prefix = f"encoder.layer.{number}."
             renamed.update(_rename_part(prefix, "attention.self.", LAYERS, part, kind, weights))
-        elif match := re.fullmatch(
-            r"groups\.(\d+)\.group_layers\.(\d+)\.(.*)\.(weight|bias)", own
-        ):
+        elif match := re.fullmatch(r"groups\.(\d+)\.group_layers\.(\d+)\.(.*)\.(weight|bias)", own):
             group, number, part, kind = match.groups()
             prefix = f"encoder.albert_layer_groups.{group}.albert_layers.{number}."
             renamed.update(_rename_part(prefix, "attention.", ALBERT_LAYERS, part, kind, weights))

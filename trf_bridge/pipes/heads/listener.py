@@ -4,7 +4,7 @@ transformer."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from spacy.tokens import Doc
 from thinc.api import Model
@@ -216,10 +216,9 @@ def _pool(model: Listener, docs: InT, tensors: Sequence[Array]) -> list[Array]:
     for i in used:
         pooled, outputs = _links(model, docs[i]), get_outputs(docs[i])
         if pooled is None or outputs is None:
-            _raise_missing(model, docs[i], "doc.tensor, but no wordpieces")
-        else:
-            links.append(pooled)
-            hidden.append(outputs.last_hidden_state)
+            raise _missing(model, docs[i], "doc.tensor, but no wordpieces")
+        links.append(pooled)
+        hidden.append(outputs.last_hidden_state)
     computed, _ = apply_alignment(model.ops, join_alignments(links), hidden)
     for i, of_doc in zip(used, computed, strict=True):
         rows[i] = of_doc
@@ -233,10 +232,10 @@ def _tensor(model: Listener, doc: Doc) -> Array:
     if not len(doc) or model.is_sample(doc):
         return model.ops.alloc2f(len(doc), width)
     shape = " x ".join(map(str, doc.tensor.shape))
-    _raise_missing(model, doc, f"a tensor of shape {shape}" if doc.tensor.size else "no tensor")
+    raise _missing(model, doc, f"a tensor of shape {shape}" if doc.tensor.size else "no tensor")
 
 
-def _raise_missing(model: Listener, doc: Doc, found: str) -> NoReturn:
-    raise ValueError(
-        errors.TB021.format(component=model.describe(), n_tokens=len(doc), found=found)
-    )
+def _missing(model: Listener, doc: Doc, found: str) -> ValueError:
+    """Create the error for a Doc without rows of the transformer."""
+    message = errors.TB021.format(component=model.describe(), n_tokens=len(doc), found=found)
+    return ValueError(message)
