@@ -25,7 +25,7 @@ from foreign_pipelines import (
 from spacy.util import load_config
 from spacy_heads import annotated_examples
 from thinc.api import Config
-from torch_oracle import assert_moved, assert_same, get_weights, make_adam, module_weights
+from torch_oracle import assert_moved, assert_same, make_adam, module_weights
 
 from trf_bridge.conversion.trained import convert_pipeline
 
@@ -42,9 +42,9 @@ TEXTS = [
 ]
 
 
-def build(fresh, names=HEADS):
+def build(fresh, names=HEADS, family="bert"):
     """Build heads without a component for sentence boundaries."""
-    nlp = fresh("bert")
+    nlp = fresh(family)
     nlp.remove_pipe("sentencizer")
     build_heads(nlp, names)
     return nlp
@@ -64,15 +64,15 @@ def describe(doc):
 
 def assert_equal_predictions(nlp, expected):
     """Compare annotations exactly, and categories to 1e-5."""
-    for text, (annotations, cats) in zip(TEXTS, expected, strict=True):
+    for text, (record, cats) in zip(TEXTS, expected, strict=True):
         found, scores = describe(nlp(text))
-        assert found == annotations
+        assert found == record
         assert scores == pytest.approx(cats, abs=1e-5)
 
 
-def predict_by_hand(nlp, folder, pooling):
+def predict_by_hand(nlp, family, folder, pooling):
     """Predict with the heads of a pipeline, from rows of plain transformers."""
-    model = oracles.load_plain("bert", folder)
+    model = oracles.load_plain(family, folder)
     rows = their_rows(model, oracles.load_plain_tokenizer(folder), pooling)
     replace_listeners(nlp, lambda: given_rows(rows))
     expected = []
@@ -85,11 +85,16 @@ def predict_by_hand(nlp, folder, pooling):
     return expected
 
 
-@pytest.mark.parametrize("pooling", ["mean", "first", "last"])
-def test_converted_pipeline_predicts_the_same(fresh, checkpoint, tmp_path, pooling):
-    expected = predict_by_hand(build(fresh), checkpoint("bert"), pooling)
-    theirs = tmp_path / "theirs"
-    save_foreign(build(fresh), checkpoint("bert"), theirs, pooling=pooling)
+@pytest.mark.parametrize(
+    ("family", "pooling"),
+    [("bert", "mean"), ("bert", "first"), ("bert", "last"), ("gpt2", "mean")],
+)
+def test_converted_pipeline_predicts_the_same(fresh, checkpoint, tmp_path, family, pooling):
+    """The wordpieces of GPT-2 contain the space before a word."""
+    folder, theirs = checkpoint(family), tmp_path / "theirs"
+    expected = predict_by_hand(build(fresh, HEADS, family), family, folder, pooling)
+    nlp = build(fresh, HEADS, family)
+    save_foreign(nlp, folder, theirs, pooling=pooling, family=family)
     before = {path: path.read_bytes() for path in theirs.rglob("*") if path.is_file()}
     rows = convert_pipeline(theirs, tmp_path / "ours")
     assert {path: path.read_bytes() for path in theirs.rglob("*") if path.is_file()} == before
@@ -99,7 +104,7 @@ def test_converted_pipeline_predicts_the_same(fresh, checkpoint, tmp_path, pooli
     kept = {row.where for row in rows if row.what == "weights"}
     assert kept == {f"components.{name}" for name in ["transformer", *HEADS]}
     transformer = nlp.get_pipe("transformer")
-    plain = oracles.load_plain("bert", checkpoint("bert"))
+    plain = oracles.load_plain(family, folder)
     assert_same(module_weights(transformer.model.shims[0]._model), module_weights(plain))
     assert str(tmp_path) not in nlp.config.to_str()
 

@@ -69,12 +69,9 @@ def replace_listeners(nlp: Any, build: Callable[[], Model[Any, Any]]) -> None:
 
 
 def save_foreign(
-    nlp: Any, checkpoint: Path, folder: Path, *, pooling: str = "mean", **saved: Any
+    nlp: Any, checkpoint: Path, folder: Path, *, pooling: str = "mean", family: str = "bert"
 ) -> Path:
-    """Save heads with a checkpoint as a pipeline of spacy-transformers; the heads change.
-
-    saved: Other values for the entries of the file of the transformer.
-    """
+    """Save heads with a checkpoint as a pipeline of spacy-transformers; the heads change."""
     replace_listeners(nlp, lambda: their_listener(pooling))
     nlp.to_disk(folder)
     shutil.rmtree(folder / "trf_wordpiecer")
@@ -96,7 +93,7 @@ def save_foreign(
     config.to_disk(folder / "config.cfg")
     (folder / "transformer").mkdir()
     srsly.write_json(folder / "transformer" / "cfg", {"max_batch_items": 4096})
-    content = model_bytes({**shim_of(checkpoint), **saved})
+    content = model_bytes(shim_of(checkpoint, family))
     (folder / "transformer" / "model").write_bytes(content)
     return folder
 
@@ -125,9 +122,9 @@ def transformer_block() -> dict[str, Any]:
     }
 
 
-def shim_of(checkpoint: Path) -> dict[str, Any]:
+def shim_of(checkpoint: Path, family: str = "bert") -> dict[str, Any]:
     """Return what spacy-transformers saves of a checkpoint."""
-    model = oracles.load_plain(checkpoint.name, checkpoint)
+    model = oracles.load_plain(family, checkpoint)
     files = {path.name: path.read_bytes() for path in checkpoint.glob("*") if "token" in path.name}
     files.update({path.name: path.read_bytes() for path in checkpoint.glob("vocab*")})
     return {
@@ -190,17 +187,22 @@ def their_rows(model: Any, tokenizer: Any, pooling: str) -> Callable[[Doc], Any]
 
 
 def _add_span(model: Any, tokenizer: Any, span: Any, own: list[list[Any]]) -> None:
-    """Add the rows of the wordpieces of a span to those of its tokens."""
+    """Add the rows of the wordpieces of a span to those of its tokens.
+
+    The character after a token belongs to it, if it is not the first one of the next token.
+    """
     encoded = tokenizer(span.text, return_offsets_mapping=True)
     ids = encoded["input_ids"]
     with torch.no_grad():
         output = oracles.run_plain(model, ids, encoded.get("token_type_ids"))
     hidden = output.last_hidden_state[0].numpy()
+    owners = {}
+    for token in span:
+        start = token.idx - span.start_char
+        owners.update(dict.fromkeys(range(start, start + len(token) + 1), token.i))
     for (first, last), row in zip(encoded["offset_mapping"], hidden, strict=True):
-        for token in span:
-            start = token.idx - span.start_char
-            if first < start + len(token) and last > start and first < last:
-                own[token.i].append(row)
+        for i in {owners[char] for char in range(first, last) if char in owners}:
+            own[i].append(row)
 
 
 def with_listener(block: Any, listener: dict[str, Any]) -> Any:

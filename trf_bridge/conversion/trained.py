@@ -17,6 +17,7 @@ from ..pipes.storage import replacing
 from ..pipes.tok2vec import TrfTok2Vec
 from ..pipes.wordpiecer import TrfWordpiecer
 from ..wrappers.models.shim import TransformerShim
+from .listeners import LISTENER
 from .reading import curated, spacy_transformers
 from .reading.heads import load_heads
 from .rows import Row, show_setting
@@ -25,8 +26,6 @@ from .translating import convert_config
 LIBRARIES: dict[str, ModuleType] = {
     library.FACTORY: library for library in (spacy_transformers, curated)
 }
-
-SAME_PIECES = "the wordpieces and windows that the heads were trained with"
 
 
 def convert_pipeline(source: Path, output: Path, *, force: bool = False) -> list[Row]:
@@ -50,7 +49,7 @@ def convert_pipeline(source: Path, output: Path, *, force: bool = False) -> list
     config = _read_config(source)
     name, library = _find_transformer(config, source)
     converted, rows = convert_config(config, trained=True, path=str(source / "config.cfg"))
-    rows = [*rows, *_complete_wordpiecer(converted, library.WORDPIECER)]
+    rows = [*rows, *_complete(converted["components"], "components", library)]
     nlp = util.load_model_from_config(converted, auto_fill=True)
     _check_heads(nlp, source)
     own = {
@@ -96,22 +95,27 @@ def _find_transformer(config: Config, source: Path) -> tuple[str, ModuleType]:
     return found[0]
 
 
-def _complete_wordpiecer(config: Config, settings: dict[str, Any]) -> list[Row]:
-    """Add settings to the wordpiecer of a converted config.
+def _complete(block: Any, where: str, library: ModuleType) -> list[Row]:
+    """Add the settings without which a converted pipeline would read other wordpieces.
 
-    config (Config): The config; changed.
-    settings (dict): The settings.
-    RETURNS (list of Row): A row for each of them.
+    block (dict): A block of the converted config; changed.
+    where (str): Its path in the config.
+    library (module): The library that the pipeline was trained with.
+    RETURNS (list of Row): A row for each setting.
     """
-    rows = []
-    for name, block in config["components"].items():
-        if block.get("factory") == "trf_wordpiecer":
-            block.update(settings)
-            rows = [
-                Row(f"components.{name}", show_setting(setting, value), "translated", SAME_PIECES)
-                for setting, value in settings.items()
-            ]
-    return rows
+    if not isinstance(block, dict):
+        return []
+    settings = {}
+    if block.get("factory") == "trf_wordpiecer":
+        settings = library.WORDPIECER
+    elif block.get("@architectures") == LISTENER:
+        settings = library.LISTENER
+    block.update(settings)
+    why = "the wordpieces that the heads were trained on"
+    rows = [Row(where, show_setting(name, v), "translated", why) for name, v in settings.items()]
+    return rows + [
+        row for name, v in block.items() for row in _complete(v, f"{where}.{name}", library)
+    ]
 
 
 def _check_heads(nlp: Language, source: Path) -> None:

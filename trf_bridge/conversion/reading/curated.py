@@ -21,6 +21,9 @@ PACKAGE = "spacy-curated-transformers"
 # receives tokens instead of a text, and windows are cut from the wordpieces of a whole Doc.
 WORDPIECER: dict[str, Any] = {"by_token": True, "overflow": "strided", "window_rows": "mean"}
 
+# Settings of the listeners beside those that the config is translated to.
+LISTENER: dict[str, Any] = {}
+
 # Architecture -> the type of the model in transformers, and the defaults that differ.
 ROBERTA = {
     "layer_norm_eps": 1e-5,

@@ -19,6 +19,9 @@ PACKAGE = "spacy-transformers"
 # Settings of the wordpiecer beside those that the config is translated to.
 WORDPIECER: dict[str, Any] = {}
 
+# Settings of the listeners beside those that the config is translated to.
+LISTENER: dict[str, Any] = {"space_after": True}
+
 
 def read_transformer(path: Path, folder: Path, block: dict[str, Any]) -> None:
     """Write the transformer of a component as a checkpoint.
