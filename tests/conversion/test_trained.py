@@ -3,6 +3,7 @@ from the rows of plain transformers, pooled by hand."""
 
 from __future__ import annotations
 
+import copy
 import pickle
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from foreign_pipelines import (
     replace_listeners,
     save_foreign,
     shim_of,
+    their_own_transformer,
     their_rows,
     torch_bytes,
+    use_own_transformer,
 )
 from spacy.util import load_config
 from spacy_heads import annotated_examples
@@ -152,6 +155,28 @@ def test_checkpoint_in_a_folder_is_read(fresh, checkpoint, tmp_path, tagger):
     convert_pipeline(tagger, tmp_path / "from_folder")
     one, two = (spacy.load(tmp_path / name) for name in ("ours", "from_folder"))
     assert describe(one(TEXTS[0])) == describe(two(TEXTS[0]))
+
+
+def test_head_with_a_transformer_of_its_own(fresh, checkpoint, tmp_path):
+    """spaCy's `replace_listeners` saves a copy of the transformer in the file of the head."""
+    folder = checkpoint("bert")
+    own = copy.deepcopy(oracles.load_plain("bert", folder))
+    with torch.no_grad():
+        for weights in own.parameters():
+            weights.mul_(0.9)
+    names = ["tagger", "morphologizer"]
+    by_hand = build(fresh, names)
+    tokenizer = oracles.load_plain_tokenizer(folder)
+    rows = their_rows(own, tokenizer, "mean")
+    replace_listeners(by_hand, lambda: given_rows(rows), ["tagger"])
+    expected = predict_by_hand(by_hand, "bert", folder, "mean")
+    nlp = build(fresh, names)
+    shim = {**shim_of(folder), "state": torch_bytes(own.state_dict())}
+    replace_listeners(nlp, lambda: their_own_transformer(shim), ["tagger"])
+    save_foreign(nlp, folder, tmp_path / "theirs")
+    use_own_transformer(tmp_path / "theirs", "tagger")
+    convert_pipeline(tmp_path / "theirs", tmp_path / "ours")
+    assert_equal_predictions(spacy.load(tmp_path / "ours"), expected)
 
 
 # Bad input

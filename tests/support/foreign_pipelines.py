@@ -15,7 +15,7 @@ import torch
 from spacy.tokens import Doc
 from spacy.util import replace_model_node
 from spacy_heads import add_head, initialize_heads, randomize_heads
-from thinc.api import Config, Model, chain, reduce_first, reduce_last, reduce_mean
+from thinc.api import Config, Model, Shim, chain, reduce_first, reduce_last, reduce_mean
 from token_loss import LISTENER
 
 from trf_bridge.pipes.heads.listener import Listener
@@ -59,9 +59,41 @@ def forbidden(model: Any, X: Any, is_train: bool) -> Any:
     raise AssertionError(model.name)
 
 
-def replace_listeners(nlp: Any, build: Callable[[], Model[Any, Any]]) -> None:
-    """Replace the listeners of all heads by other layers."""
-    for _, component in nlp.components:
+class WholeModel(Shim):
+    """A shim that serializes to given bytes."""
+
+    content: bytes = b""
+
+    def to_bytes(self) -> bytes:
+        """Return the bytes."""
+        return self.content
+
+
+def their_own_transformer(content: dict[str, Any]) -> Model[Any, Any]:
+    """Build the layers that replace a listener in spacy-transformers."""
+    shim = WholeModel(None)
+    shim.content = srsly.msgpack_dumps(content)
+    torch_model: Model[Any, Any] = Model(
+        "hf-pytorch", forbidden, dims={"nI": None, "nO": None}, shims=[shim]
+    )
+    transformer: Model[Any, Any] = Model(
+        "transformer", forbidden, dims={"nO": 16}, layers=[torch_model], attrs={"name": "tiny"}
+    )
+    split: Model[Any, Any] = Model("split-trf-batch", forbidden)
+    pooled: Model[Any, Any] = Model(
+        "trfs2arrays", forbidden, layers=[reduce_mean()], attrs={"grad_factor": 1.0}
+    )
+    layers: Model[Any, Any] = chain(chain(transformer, split), pooled)
+    return layers
+
+
+def replace_listeners(
+    nlp: Any, build: Callable[[], Model[Any, Any]], names: list[str] | None = None
+) -> None:
+    """Replace the listeners of heads, by default of all, by other layers."""
+    for name, component in nlp.components:
+        if names is not None and name not in names:
+            continue
         model = getattr(component, "model", None)
         for node in list(model.walk()) if isinstance(model, Model) else []:
             if isinstance(node, Listener):
@@ -203,6 +235,19 @@ def _add_span(model: Any, tokenizer: Any, span: Any, own: list[list[Any]]) -> No
     for (first, last), row in zip(encoded["offset_mapping"], hidden, strict=True):
         for i in {owners[char] for char in range(first, last) if char in owners}:
             own[i].append(row)
+
+
+def use_own_transformer(folder: Path, name: str) -> None:
+    """Change the config of a saved pipeline to a head with a transformer of its own."""
+    config = Config().from_disk(folder / "config.cfg", interpolate=False)
+    own = {
+        **transformer_block()["model"],
+        "@architectures": "spacy-transformers.Tok2VecTransformer.v3",
+        "grad_factor": 1.0,
+        "pooling": {"@layers": "reduce_mean.v1"},
+    }
+    config["components"][name]["model"]["tok2vec"] = own
+    config.to_disk(folder / "config.cfg")
 
 
 def with_listener(block: Any, listener: dict[str, Any]) -> Any:

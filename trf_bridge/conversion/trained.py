@@ -9,17 +9,17 @@ from typing import Any
 
 from spacy import util
 from spacy.language import Language
-from thinc.api import Config, Model
+from thinc.api import Config
 
 from .. import errors
 from ..about import __version__
+from ..pipes.standalone import ARCHITECTURE
 from ..pipes.storage import replacing
 from ..pipes.tok2vec import TrfTok2Vec
 from ..pipes.wordpiecer import TrfWordpiecer
-from ..wrappers.models.shim import TransformerShim
 from .listeners import LISTENER
 from .reading import curated, spacy_transformers
-from .reading.heads import load_heads
+from .reading.heads import load_heads, own_transformers
 from .rows import Row, show_setting
 from .translating import convert_config
 
@@ -51,13 +51,13 @@ def convert_pipeline(source: Path, output: Path, *, force: bool = False) -> list
     converted, rows = convert_config(config, trained=True, path=str(source / "config.cfg"))
     rows = [*rows, *_complete(converted["components"], "components", library)]
     nlp = util.load_model_from_config(converted, auto_fill=True)
-    _check_heads(nlp, source)
+    _check_heads(nlp, source, library)
     own = {
         own_name
         for own_name, component in nlp.components
         if isinstance(component, (TrfWordpiecer, TrfTok2Vec))
     }
-    heads = load_heads(nlp, source, own, library.make_stand_in)
+    heads = load_heads(nlp, source, own, library)
     block = _read_config(source, interpolate=True)["components"][name]["model"]
     with TemporaryDirectory() as folder:
         library.read_transformer(source / name / "model", Path(folder), block)
@@ -108,7 +108,7 @@ def _complete(block: Any, where: str, library: ModuleType) -> list[Row]:
     settings = {}
     if block.get("factory") == "trf_wordpiecer":
         settings = library.WORDPIECER
-    elif block.get("@architectures") == LISTENER:
+    elif block.get("@architectures") in (LISTENER, ARCHITECTURE):
         settings = library.LISTENER
     block.update(settings)
     why = "the wordpieces that the heads were trained on"
@@ -118,24 +118,18 @@ def _complete(block: Any, where: str, library: ModuleType) -> list[Row]:
     ]
 
 
-def _check_heads(nlp: Language, source: Path) -> None:
-    """Check that no head has a transformer of its own.
+def _check_heads(nlp: Language, source: Path, library: ModuleType) -> None:
+    """Check that no head has a transformer of its own that can't be read.
 
     nlp (Language): The converted pipeline, without weights.
     source (Path): The folder of the pipeline, for errors.
+    library (module): The library that the pipeline was trained with.
     RAISES (ValueError): TB073.
     """
     for name, component in nlp.components:
-        model = getattr(component, "model", None)
-        nodes = model.walk() if isinstance(model, Model) else []
-        if not isinstance(component, TrfTok2Vec) and any(_has_transformer(n) for n in nodes):
+        if own_transformers(component) and not hasattr(library, "make_own_stand_in"):
             reason = f"the component '{name}' has a transformer of its own"
             raise ValueError(errors.TB073.format(path=source / "config.cfg", reason=reason))
-
-
-def _has_transformer(node: Model[Any, Any]) -> bool:
-    """Return whether a layer holds a transformer."""
-    return any(isinstance(shim, TransformerShim) for shim in node.shims)
 
 
 def _load_transformer(nlp: Language, folder: str) -> None:

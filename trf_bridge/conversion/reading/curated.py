@@ -95,8 +95,8 @@ def read_transformer(path: Path, folder: Path, block: dict[str, Any]) -> None:
     try:
         saved: Any = srsly.msgpack_loads(find_shim(message, path))
         content = saved["state"]
-    except (KeyError, TypeError, srsly.msgpack.UnpackException) as error:
-        reason = f"expected weights under 'state' ({type(error).__name__})"
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"expected weights under 'state' ({type(error).__name__}: {error})"
         raise ValueError(errors.TB070.format(path=path, reason=reason)) from error
     state = rename_weights(read_state(content, path))
     if not state:
