@@ -35,7 +35,7 @@ ROOMS: dict[str, set[str]] = {
         *["wrappers", "wrappers.tokenizers", "wrappers.engine", "wrappers.models"],
     },
     "pictures": {"align", "pipes.doc"},
-    "conversion.reading": {"pipes.heads"},
+    "conversion.reading": {"pipes.heads", "wrappers.models"},
     "conversion": {
         *["align", "pipes", "pipes.doc", "pipes.heads", "conversion.reading"],
         *["wrappers", "wrappers.tokenizers", "wrappers.models"],

@@ -3,6 +3,7 @@ from the rows of plain transformers, pooled by hand."""
 
 from __future__ import annotations
 
+import copy
 import pickle
 from pathlib import Path
 
@@ -19,13 +20,15 @@ from foreign_pipelines import (
     replace_listeners,
     save_foreign,
     shim_of,
+    their_own_transformer,
     their_rows,
     torch_bytes,
+    use_own_transformer,
 )
 from spacy.util import load_config
 from spacy_heads import annotated_examples
 from thinc.api import Config
-from torch_oracle import assert_moved, assert_same, get_weights, make_adam, module_weights
+from torch_oracle import assert_moved, assert_same, make_adam, module_weights
 
 from trf_bridge.conversion.trained import convert_pipeline
 
@@ -42,9 +45,9 @@ TEXTS = [
 ]
 
 
-def build(fresh, names=HEADS):
+def build(fresh, names=HEADS, family="bert"):
     """Build heads without a component for sentence boundaries."""
-    nlp = fresh("bert")
+    nlp = fresh(family)
     nlp.remove_pipe("sentencizer")
     build_heads(nlp, names)
     return nlp
@@ -64,15 +67,15 @@ def describe(doc):
 
 def assert_equal_predictions(nlp, expected):
     """Compare annotations exactly, and categories to 1e-5."""
-    for text, (annotations, cats) in zip(TEXTS, expected, strict=True):
+    for text, (record, cats) in zip(TEXTS, expected, strict=True):
         found, scores = describe(nlp(text))
-        assert found == annotations
+        assert found == record
         assert scores == pytest.approx(cats, abs=1e-5)
 
 
-def predict_by_hand(nlp, folder, pooling):
+def predict_by_hand(nlp, family, folder, pooling):
     """Predict with the heads of a pipeline, from rows of plain transformers."""
-    model = oracles.load_plain("bert", folder)
+    model = oracles.load_plain(family, folder)
     rows = their_rows(model, oracles.load_plain_tokenizer(folder), pooling)
     replace_listeners(nlp, lambda: given_rows(rows))
     expected = []
@@ -85,11 +88,16 @@ def predict_by_hand(nlp, folder, pooling):
     return expected
 
 
-@pytest.mark.parametrize("pooling", ["mean", "first", "last"])
-def test_converted_pipeline_predicts_the_same(fresh, checkpoint, tmp_path, pooling):
-    expected = predict_by_hand(build(fresh), checkpoint("bert"), pooling)
-    theirs = tmp_path / "theirs"
-    save_foreign(build(fresh), checkpoint("bert"), theirs, pooling=pooling)
+@pytest.mark.parametrize(
+    ("family", "pooling"),
+    [("bert", "mean"), ("bert", "first"), ("bert", "last"), ("gpt2", "mean")],
+)
+def test_converted_pipeline_predicts_the_same(fresh, checkpoint, tmp_path, family, pooling):
+    """The wordpieces of GPT-2 contain the space before a word."""
+    folder, theirs = checkpoint(family), tmp_path / "theirs"
+    expected = predict_by_hand(build(fresh, HEADS, family), family, folder, pooling)
+    nlp = build(fresh, HEADS, family)
+    save_foreign(nlp, folder, theirs, pooling=pooling, family=family)
     before = {path: path.read_bytes() for path in theirs.rglob("*") if path.is_file()}
     rows = convert_pipeline(theirs, tmp_path / "ours")
     assert {path: path.read_bytes() for path in theirs.rglob("*") if path.is_file()} == before
@@ -99,7 +107,7 @@ def test_converted_pipeline_predicts_the_same(fresh, checkpoint, tmp_path, pooli
     kept = {row.where for row in rows if row.what == "weights"}
     assert kept == {f"components.{name}" for name in ["transformer", *HEADS]}
     transformer = nlp.get_pipe("transformer")
-    plain = oracles.load_plain("bert", checkpoint("bert"))
+    plain = oracles.load_plain(family, folder)
     assert_same(module_weights(transformer.model.shims[0]._model), module_weights(plain))
     assert str(tmp_path) not in nlp.config.to_str()
 
@@ -147,6 +155,28 @@ def test_checkpoint_in_a_folder_is_read(fresh, checkpoint, tmp_path, tagger):
     convert_pipeline(tagger, tmp_path / "from_folder")
     one, two = (spacy.load(tmp_path / name) for name in ("ours", "from_folder"))
     assert describe(one(TEXTS[0])) == describe(two(TEXTS[0]))
+
+
+def test_head_with_a_transformer_of_its_own(fresh, checkpoint, tmp_path):
+    """spaCy's `replace_listeners` saves a copy of the transformer in the file of the head."""
+    folder = checkpoint("bert")
+    own = copy.deepcopy(oracles.load_plain("bert", folder))
+    with torch.no_grad():
+        for weights in own.parameters():
+            weights.mul_(0.9)
+    names = ["tagger", "morphologizer"]
+    by_hand = build(fresh, names)
+    tokenizer = oracles.load_plain_tokenizer(folder)
+    rows = their_rows(own, tokenizer, "mean")
+    replace_listeners(by_hand, lambda: given_rows(rows), ["tagger"])
+    expected = predict_by_hand(by_hand, "bert", folder, "mean")
+    nlp = build(fresh, names)
+    shim = {**shim_of(folder), "state": torch_bytes(own.state_dict())}
+    replace_listeners(nlp, lambda: their_own_transformer(shim), ["tagger"])
+    save_foreign(nlp, folder, tmp_path / "theirs")
+    use_own_transformer(tmp_path / "theirs", "tagger")
+    convert_pipeline(tmp_path / "theirs", tmp_path / "ours")
+    assert_equal_predictions(spacy.load(tmp_path / "ours"), expected)
 
 
 # Bad input

@@ -15,7 +15,7 @@ import torch
 from spacy.tokens import Doc
 from spacy.util import replace_model_node
 from spacy_heads import add_head, initialize_heads, randomize_heads
-from thinc.api import Config, Model, chain, reduce_first, reduce_last, reduce_mean
+from thinc.api import Config, Model, Shim, chain, reduce_first, reduce_last, reduce_mean
 from token_loss import LISTENER
 
 from trf_bridge.pipes.heads.listener import Listener
@@ -59,9 +59,41 @@ def forbidden(model: Any, X: Any, is_train: bool) -> Any:
     raise AssertionError(model.name)
 
 
-def replace_listeners(nlp: Any, build: Callable[[], Model[Any, Any]]) -> None:
-    """Replace the listeners of all heads by other layers."""
-    for _, component in nlp.components:
+class WholeModel(Shim):
+    """A shim that serializes to given bytes."""
+
+    content: bytes = b""
+
+    def to_bytes(self) -> bytes:
+        """Return the bytes."""
+        return self.content
+
+
+def their_own_transformer(content: dict[str, Any]) -> Model[Any, Any]:
+    """Build the layers that replace a listener in spacy-transformers."""
+    shim = WholeModel(None)
+    shim.content = srsly.msgpack_dumps(content)
+    torch_model: Model[Any, Any] = Model(
+        "hf-pytorch", forbidden, dims={"nI": None, "nO": None}, shims=[shim]
+    )
+    transformer: Model[Any, Any] = Model(
+        "transformer", forbidden, dims={"nO": 16}, layers=[torch_model], attrs={"name": "tiny"}
+    )
+    split: Model[Any, Any] = Model("split-trf-batch", forbidden)
+    pooled: Model[Any, Any] = Model(
+        "trfs2arrays", forbidden, layers=[reduce_mean()], attrs={"grad_factor": 1.0}
+    )
+    layers: Model[Any, Any] = chain(chain(transformer, split), pooled)
+    return layers
+
+
+def replace_listeners(
+    nlp: Any, build: Callable[[], Model[Any, Any]], names: list[str] | None = None
+) -> None:
+    """Replace the listeners of heads, by default of all, by other layers."""
+    for name, component in nlp.components:
+        if names is not None and name not in names:
+            continue
         model = getattr(component, "model", None)
         for node in list(model.walk()) if isinstance(model, Model) else []:
             if isinstance(node, Listener):
@@ -69,12 +101,9 @@ def replace_listeners(nlp: Any, build: Callable[[], Model[Any, Any]]) -> None:
 
 
 def save_foreign(
-    nlp: Any, checkpoint: Path, folder: Path, *, pooling: str = "mean", **saved: Any
+    nlp: Any, checkpoint: Path, folder: Path, *, pooling: str = "mean", family: str = "bert"
 ) -> Path:
-    """Save heads with a checkpoint as a pipeline of spacy-transformers; the heads change.
-
-    saved: Other values for the entries of the file of the transformer.
-    """
+    """Save heads with a checkpoint as a pipeline of spacy-transformers; the heads change."""
     replace_listeners(nlp, lambda: their_listener(pooling))
     nlp.to_disk(folder)
     shutil.rmtree(folder / "trf_wordpiecer")
@@ -91,12 +120,12 @@ def save_foreign(
     }
     config["components"] = {
         "transformer": transformer_block(),
-        **{name: _with_listener(block, listener) for name, block in components.items()},
+        **{name: with_listener(block, listener) for name, block in components.items()},
     }
     config.to_disk(folder / "config.cfg")
     (folder / "transformer").mkdir()
     srsly.write_json(folder / "transformer" / "cfg", {"max_batch_items": 4096})
-    content = model_bytes({**shim_of(checkpoint), **saved})
+    content = model_bytes(shim_of(checkpoint, family))
     (folder / "transformer" / "model").write_bytes(content)
     return folder
 
@@ -125,9 +154,9 @@ def transformer_block() -> dict[str, Any]:
     }
 
 
-def shim_of(checkpoint: Path) -> dict[str, Any]:
+def shim_of(checkpoint: Path, family: str = "bert") -> dict[str, Any]:
     """Return what spacy-transformers saves of a checkpoint."""
-    model = oracles.load_plain(checkpoint.name, checkpoint)
+    model = oracles.load_plain(family, checkpoint)
     files = {path.name: path.read_bytes() for path in checkpoint.glob("*") if "token" in path.name}
     files.update({path.name: path.read_bytes() for path in checkpoint.glob("vocab*")})
     return {
@@ -190,23 +219,41 @@ def their_rows(model: Any, tokenizer: Any, pooling: str) -> Callable[[Doc], Any]
 
 
 def _add_span(model: Any, tokenizer: Any, span: Any, own: list[list[Any]]) -> None:
-    """Add the rows of the wordpieces of a span to those of its tokens."""
+    """Add the rows of the wordpieces of a span to those of its tokens.
+
+    The character after a token belongs to it, if it is not the first one of the next token.
+    """
     encoded = tokenizer(span.text, return_offsets_mapping=True)
     ids = encoded["input_ids"]
     with torch.no_grad():
         output = oracles.run_plain(model, ids, encoded.get("token_type_ids"))
     hidden = output.last_hidden_state[0].numpy()
+    owners = {}
+    for token in span:
+        start = token.idx - span.start_char
+        owners.update(dict.fromkeys(range(start, start + len(token) + 1), token.i))
     for (first, last), row in zip(encoded["offset_mapping"], hidden, strict=True):
-        for token in span:
-            start = token.idx - span.start_char
-            if first < start + len(token) and last > start and first < last:
-                own[token.i].append(row)
+        for i in {owners[char] for char in range(first, last) if char in owners}:
+            own[i].append(row)
 
 
-def _with_listener(block: Any, listener: dict[str, Any]) -> Any:
+def use_own_transformer(folder: Path, name: str) -> None:
+    """Change the config of a saved pipeline to a head with a transformer of its own."""
+    config = Config().from_disk(folder / "config.cfg", interpolate=False)
+    own = {
+        **transformer_block()["model"],
+        "@architectures": "spacy-transformers.Tok2VecTransformer.v3",
+        "grad_factor": 1.0,
+        "pooling": {"@layers": "reduce_mean.v1"},
+    }
+    config["components"][name]["model"]["tok2vec"] = own
+    config.to_disk(folder / "config.cfg")
+
+
+def with_listener(block: Any, listener: dict[str, Any]) -> Any:
     """Replace the listeners in a block of a config."""
     if not isinstance(block, dict):
         return block
     if block.get("@architectures") == LISTENER["@architectures"]:
         return listener
-    return {name: _with_listener(value, listener) for name, value in block.items()}
+    return {name: with_listener(value, listener) for name, value in block.items()}

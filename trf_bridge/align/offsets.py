@@ -22,8 +22,8 @@ class Alignment:
     rows (int32, (n_links,)): Rows of the wordpieces of each token in its Doc, ascending, token
         after token.
     lengths (int32, (n_tokens,)): Number of links of each token.
-    weights (float32, (n_links,)): 1 / (number of tokens that are linked to the wordpiece). Where the
-        inputs of a Doc overlap, also divided by the number of inputs that contain the token.
+    weights (float32, (n_links,)): 1 / (number of tokens that are linked to the wordpiece). Where
+        the inputs of a Doc overlap, also divided by the number of inputs that contain the token.
     n_tokens (int32, (n_docs,)): Number of tokens of each Doc.
     """
 

@@ -8,8 +8,8 @@ from dataclasses import fields
 import numpy
 
 from ..arrays import concatenate
-from ..types import Array
-from .offsets import Alignment
+from ..types import Array, Wordpieces
+from .offsets import Alignment, share_weights
 
 POOLINGS = ("sum", "mean", "first", "last")
 
@@ -45,6 +45,40 @@ def pool_links(
         rows, weights = rows[chosen], numpy.ones(len(chosen), dtype="float32")
         lengths = (lengths > 0).astype("int32")
     return Alignment(rows=rows, lengths=lengths, weights=weights, n_tokens=alignment.n_tokens)
+
+
+def link_characters(tokens: Array, wordpieces: Wordpieces) -> Alignment:
+    """Link the wordpieces of one Doc to tokens, the space after a token included, by characters.
+
+    Some tokenizers count the space before a word as part of its first wordpiece, which is then also
+    linked to the token before. A wordpiece without common characters is linked to no token, and
+    neither is a boundary piece.
+
+    SOURCE: get_alignment_via_offset_mapping of spacy-transformers 1.4.0.
+
+    tokens (int32, (n_tokens, 2)): Character start and end of the tokens.
+    wordpieces (Wordpieces): The wordpieces.
+    RETURNS (Alignment): The links, for `pool_links`.
+    """
+    n_tokens = len(tokens)
+    starts, ends = tokens[:, 0], tokens[:, 1].copy()
+    ends[:-1] += starts[1:] > ends[:-1]
+    ends[-1:] += 1
+    first_chars, last_chars = wordpieces.offsets.T
+    firsts = numpy.searchsorted(ends, first_chars, side="right")
+    lasts = numpy.searchsorted(starts, last_chars, side="left")
+    counts = numpy.maximum(lasts - firsts, 0)
+    counts[wordpieces.boundary | (first_chars >= last_chars)] = 0
+    rows = numpy.repeat(numpy.arange(len(counts)), counts)
+    first_links = numpy.cumsum(counts) - counts
+    linked = numpy.arange(len(rows)) - numpy.repeat(first_links - firsts, counts)
+    order = numpy.lexsort((rows, linked))
+    return Alignment(
+        rows=rows[order].astype("int32"),
+        lengths=numpy.bincount(linked, minlength=n_tokens).astype("int32"),
+        weights=share_weights(counts[rows[order]]),
+        n_tokens=numpy.asarray([n_tokens], dtype="int32"),
+    )
 
 
 def join_alignments(alignments: Sequence[Alignment]) -> Alignment:

@@ -9,11 +9,12 @@ from spacy.tokens import Doc
 from thinc.api import Model
 
 from .. import errors
-from ..align import POOLINGS, align, apply_alignment, join_alignments, pool_links
+from ..align import POOLINGS, align, apply_alignment, join_alignments
 from ..settings import TransformerSettings, check_choice, takes_settings
 from ..types import Activations, Array
 from ..wrappers.models.layer import TransformerModel
 from .doc.records import get_wordpieces, token_spans
+from .heads.listener import pool_doc, reads_tensor
 from .heads.sample import SampledLayer
 
 InT = Sequence[Doc]
@@ -21,7 +22,7 @@ InT = Sequence[Doc]
 ARCHITECTURE = "trf_bridge.Tok2VecTransformer.v1"
 
 # The options of a listener that the layer in its place has too, with their defaults.
-LISTENER_OPTIONS = {"grad_factor": 1.0, "pooling": "sum", "boundary": True}
+LISTENER_OPTIONS = {"grad_factor": 1.0, "pooling": "sum", "boundary": True, "space_after": False}
 
 
 @takes_settings(TransformerSettings)
@@ -31,6 +32,7 @@ def Tok2VecTransformer(
     grad_factor: float = 1.0,
     pooling: str = "sum",
     boundary: bool = True,
+    space_after: bool = False,
     **settings: Any,
 ) -> Model[InT, list[Array]]:
     """Build a token-to-vector layer with a transformer of its own.
@@ -40,13 +42,18 @@ def Tok2VecTransformer(
 
     trf_name (str): A folder, or a name on the Hugging Face hub.
     grad_factor (float): Factor of the gradient.
-    pooling (str), boundary (bool): As in `Tok2VecListener`.
+    pooling (str), boundary (bool), space_after (bool): As in `Tok2VecListener`.
     **settings: The other fields of `TransformerSettings`.
     RETURNS (Model): Sequence of Doc -> list of float32, each (n_tokens, width).
     RAISES (ValueError, TypeError): TB008, TB009, TB025.
     """
     check_choice("pooling", pooling, POOLINGS)
-    options = {"grad_factor": grad_factor, "pooling": pooling, "boundary": boundary}
+    options = {
+        "grad_factor": grad_factor,
+        "pooling": pooling,
+        "boundary": boundary,
+        "space_after": space_after,
+    }
     return wrap_transformer(TransformerModel(trf_name, **settings), options)
 
 
@@ -121,15 +128,12 @@ def forward(
             raise ValueError(errors.TB011.format(component=component, n_tokens=len(doc)))
         wordpieces.append(pieces)
     activations, backprop_transformer = transformer(wordpieces, is_train)
-    alignment = align([doc.text for doc in docs], [token_spans(doc) for doc in docs], wordpieces)
+    tokens = [token_spans(doc) for doc in docs]
+    alignment = align([doc.text for doc in docs], tokens, wordpieces)
     hidden = [activation.last_hidden_state for activation in activations]
-    pooling, boundary = model.attrs["pooling"], model.attrs["boundary"]
-    if pooling != "sum" or not boundary:
-        links = [
-            pool_links(of_doc, pieces.boundary, pooling, keep_boundary=boundary)
-            for of_doc, pieces in zip(alignment.split(), wordpieces, strict=True)
-        ]
-        alignment = join_alignments(links)
+    if not reads_tensor(model):
+        of_docs = zip(alignment.split(), tokens, wordpieces, strict=True)
+        alignment = join_alignments([pool_doc(model, *of_doc) for of_doc in of_docs])
     tensors, transpose = apply_alignment(model.ops, alignment, hidden)
 
     def backprop(d_tensors: Sequence[Array]) -> list[Any]:

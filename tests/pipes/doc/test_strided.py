@@ -48,9 +48,7 @@ def test_rows_are_means_over_inputs(fresh, checkpoint, family):
     ids = []
     for start, end in spans_of(len(doc), 5, 3):
         span = doc[start:end]
-        encoded = tokenizer(
-            span.text, return_offsets_mapping=True, return_special_tokens_mask=True
-        )
+        encoded = tokenizer(span.text, return_offsets_mapping=True, return_special_tokens_mask=True)
         ids += encoded["input_ids"]
         with torch.no_grad():
             run = oracles.run_plain(plain, encoded["input_ids"], encoded.get("token_type_ids"))

@@ -20,7 +20,12 @@ from trf_bridge.pipes.heads.listener import Tok2VecListener
 
 pytestmark = pytest.mark.usefixtures("fixed_seed")
 
-TEXTS = ["Anna counted the boats. Robert isn't  here!", "", "state-of-the-art Straßenbahn 👍🏽", "A"]
+TEXTS = [
+    "Anna counted the boats. Robert isn't  here!",
+    "",
+    "state-of-the-art Straßenbahn 👍🏽",
+    "A",
+]
 POOLED = [
     {"pooling": "mean"},
     {"pooling": "mean", "boundary": False},
@@ -100,7 +105,9 @@ def test_gradient_is_the_transpose_in_double_precision(fresh, options):
                 moved = [h.copy() for h in hidden]
                 moved[doc][place] += step
                 pooled, _ = apply_alignment(NumpyOps(), joined, moved)
-                losses.append(sum(float((a * b).sum()) for a, b in zip(pooled, d_rows, strict=True)))
+                losses.append(
+                    sum(float((a * b).sum()) for a, b in zip(pooled, d_rows, strict=True))
+                )
             difference = (losses[0] - losses[1]) / 2e-4
             assert found[doc][place] == pytest.approx(difference, abs=1e-7)
 

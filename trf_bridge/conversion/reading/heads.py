@@ -7,8 +7,9 @@ layers than a `Listener`, so for the time of reading, layers with the same struc
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from spacy.language import Language
@@ -17,49 +18,88 @@ from thinc.api import Model
 
 from ... import errors
 from ...pipes.heads.listener import Listener
+from ...pipes.heads.sample import SampledLayer
+from ...wrappers.models.layer import get_shim, sync_dims
 
 
-def load_heads(
-    nlp: Language, source: Path, exclude: set[str], make_stand_in: Callable[[], Model[Any, Any]]
-) -> list[str]:
+def load_heads(nlp: Language, source: Path, exclude: set[str], library: Any) -> list[str]:
     """Load the vocab, the tokenizer and every component but those of the transformer.
 
     nlp (Language): The converted pipeline; changed.
     source (Path): The folder of the pipeline that is converted.
     exclude (set of str): Names of the components that are not loaded.
-    make_stand_in (callable): Builds the layers of the other library's listener.
+    library (module): The other library, `spacy_transformers` or `curated`.
     RETURNS (list of str): Names of the components that were loaded.
-    RAISES (ValueError): TB072.
+    RAISES (ValueError): TB070, TB071 for a head's own transformer; TB072.
     """
     nlp.from_disk(source, exclude=list(nlp.component_names))
     loaded = []
     for name, component in nlp.components:
         if name in exclude or not hasattr(component, "from_disk"):
             continue
-        with _as_saved(component, make_stand_in), _coded(source / name):
+        with _as_saved(component, library) as shims, _coded(source / name):
             component.from_disk(source / name, exclude=["vocab"])
+        for layer, shim in shims:
+            _load_own(layer, shim.content, source / name / "model", library)
         loaded.append(name)
     return loaded
 
 
+def own_transformers(component: Any) -> list[Model[Any, Any]]:
+    """Return the layers of a component that contain a transformer of its own.
+
+    component (callable): A component.
+    RETURNS (list of Model): The layers that replace a listener.
+    """
+    model = getattr(component, "model", None)
+    nodes = model.walk() if isinstance(model, Model) else []
+    return [node for node in nodes if isinstance(node, SampledLayer) and node.layers]
+
+
 @contextlib.contextmanager
-def _as_saved(component: Any, make_stand_in: Callable[[], Model[Any, Any]]) -> Iterator[None]:
-    """Replace the listeners of a component by stand-ins until the block ends."""
+def _as_saved(component: Any, library: Any) -> Iterator[list[tuple[Model[Any, Any], Any]]]:
+    """Replace the listeners of a component by stand-ins until the block ends.
+
+    component (callable): The component; changed.
+    library (module): The library whose layers the stand-ins have.
+    YIELDS (list of tuple): The layers with a transformer of their own, and the shim of the stand-in
+        of each.
+    """
     model = getattr(component, "model", None)
     nodes = list(model.walk()) if isinstance(model, Model) else []
-    listeners = [node for node in nodes if isinstance(node, Listener)]
     # The names are read from the file too, and contain those of the stand-ins.
     names = [(node, node.name) for node in nodes]
-    stand_ins = [make_stand_in() for _ in listeners]
-    for listener, stand_in in zip(listeners, stand_ins, strict=True):
-        replace_model_node(component.model, listener, stand_in)
+    pairs = [(node, library.make_stand_in()) for node in nodes if isinstance(node, Listener)]
+    shims = []
+    for layer in own_transformers(component):
+        stand_in, shim = library.make_own_stand_in()
+        pairs.append((layer, stand_in))
+        shims.append((layer, shim))
+    for layer, stand_in in pairs:
+        replace_model_node(component.model, layer, stand_in)
     try:
-        yield
+        yield shims
     finally:
-        for listener, stand_in in zip(listeners, stand_ins, strict=True):
-            replace_model_node(component.model, stand_in, listener)
+        for layer, stand_in in pairs:
+            replace_model_node(component.model, stand_in, layer)
         for node, name in names:
             node.name = name
+
+
+def _load_own(layer: Model[Any, Any], content: bytes, path: Path, library: Any) -> None:
+    """Load the transformer of a layer from a serialized shim.
+
+    layer (Model): The layer; changed.
+    content (bytes): The shim.
+    path (Path): The file of the component, for errors.
+    library (module): The library that wrote it.
+    """
+    transformer = layer.layers[0]
+    with TemporaryDirectory() as folder:
+        library.read_shim(content, path, Path(folder))
+        get_shim(transformer).load(folder)
+    sync_dims(transformer)
+    layer.set_dim("nO", transformer.get_dim("nO"), force=True)
 
 
 @contextlib.contextmanager

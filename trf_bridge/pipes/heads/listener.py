@@ -4,7 +4,7 @@ transformer."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from spacy.tokens import Doc
 from thinc.api import Model
@@ -15,11 +15,12 @@ from ...align import (
     Alignment,
     apply_alignment,
     join_alignments,
+    link_characters,
     pool_links,
 )
 from ...settings import check_choice
-from ...types import Array
-from ..doc.records import add_gradient, get_alignment, get_outputs, get_wordpieces
+from ...types import Array, Wordpieces
+from ..doc.records import add_gradient, get_alignment, get_outputs, get_wordpieces, token_spans
 from .pending import PendingSlot
 from .sample import SampledLayer
 
@@ -126,6 +127,7 @@ def Tok2VecListener(
     *,
     pooling: str = "sum",
     boundary: bool = True,
+    space_after: bool = False,
     grad_factor: float = 1.0,
     upstream: str = "*",
     width: int | None = None,
@@ -141,6 +143,9 @@ def Tok2VecListener(
         white space, has a zero row.
     boundary (bool): Whether a sum contains the token's share of the boundary pieces. Not used by
         the other poolings.
+    space_after (bool): Whether the space after a token counts as part of it, as in
+        spacy-transformers. A wordpiece that starts with the space, as of some tokenizers, then
+        belongs to both tokens around it, and no sum contains boundary pieces.
     grad_factor (float): Factor of the gradient, to weight heads against each other; 0 if this head
         must not change the transformer.
     upstream (str): Name of the component to listen to; "*" for the nearest one.
@@ -155,7 +160,12 @@ def Tok2VecListener(
         forward,
         upstream=upstream,
         width=width,
-        attrs={"grad_factor": grad_factor, "pooling": pooling, "boundary": boundary},
+        attrs={
+            "grad_factor": grad_factor,
+            "pooling": pooling,
+            "boundary": boundary,
+            "space_after": space_after,
+        },
     )
 
 
@@ -173,7 +183,7 @@ def forward(
     assert isinstance(model, Listener)
     model.check_sample(docs, is_train)
     tensors = [_tensor(model, doc) for doc in docs]
-    if model.attrs["pooling"] != "sum" or not model.attrs["boundary"]:
+    if not reads_tensor(model):
         tensors = _pool(model, docs, tensors)
     receivers = [model.receiver(doc) for doc in docs]
 
@@ -193,13 +203,38 @@ def forward(
     return tensors, backprop
 
 
+def reads_tensor(model: Model[Any, Any]) -> bool:
+    """Return whether the pooling of a layer is that of `doc.tensor`.
+
+    model (Model): A listener, or a layer in its place.
+    RETURNS (bool): Whether it is.
+    """
+    attrs = model.attrs
+    return attrs["pooling"] == "sum" and attrs["boundary"] and not attrs["space_after"]
+
+
+def pool_doc(
+    model: Model[Any, Any], alignment: Alignment, tokens: Array, wordpieces: Wordpieces
+) -> Alignment:
+    """Return the links and weights of the pooling of a layer.
+
+    model (Model): A listener, or a layer in its place.
+    alignment (Alignment): The links of one Doc.
+    tokens (int32, (n_tokens, 2)): Character start and end of its tokens.
+    wordpieces (Wordpieces): Its wordpieces.
+    RETURNS (Alignment): The links, for `apply_alignment`.
+    """
+    pooling, boundary = model.attrs["pooling"], model.attrs["boundary"]
+    links = link_characters(tokens, wordpieces) if model.attrs["space_after"] else alignment
+    return pool_links(links, wordpieces.boundary, pooling, keep_boundary=boundary)
+
+
 def _links(model: Listener, doc: Doc) -> Alignment | None:
     """Return the links and weights of the layer's pooling; None for a Doc without wordpieces."""
     alignment, wordpieces = get_alignment(doc), get_wordpieces(doc)
-    if alignment is None or wordpieces is None:
-        return None
-    pooling, boundary = model.attrs["pooling"], model.attrs["boundary"]
-    return pool_links(alignment, wordpieces.boundary, pooling, keep_boundary=boundary)
+    if alignment is None or wordpieces is None or reads_tensor(model):
+        return alignment
+    return pool_doc(model, alignment, token_spans(doc), wordpieces)
 
 
 def _pool(model: Listener, docs: InT, tensors: Sequence[Array]) -> list[Array]:
@@ -216,10 +251,9 @@ def _pool(model: Listener, docs: InT, tensors: Sequence[Array]) -> list[Array]:
     for i in used:
         pooled, outputs = _links(model, docs[i]), get_outputs(docs[i])
         if pooled is None or outputs is None:
-            _raise_missing(model, docs[i], "doc.tensor, but no wordpieces")
-        else:
-            links.append(pooled)
-            hidden.append(outputs.last_hidden_state)
+            raise _missing(model, docs[i], "doc.tensor, but no wordpieces")
+        links.append(pooled)
+        hidden.append(outputs.last_hidden_state)
     computed, _ = apply_alignment(model.ops, join_alignments(links), hidden)
     for i, of_doc in zip(used, computed, strict=True):
         rows[i] = of_doc
@@ -233,10 +267,10 @@ def _tensor(model: Listener, doc: Doc) -> Array:
     if not len(doc) or model.is_sample(doc):
         return model.ops.alloc2f(len(doc), width)
     shape = " x ".join(map(str, doc.tensor.shape))
-    _raise_missing(model, doc, f"a tensor of shape {shape}" if doc.tensor.size else "no tensor")
+    raise _missing(model, doc, f"a tensor of shape {shape}" if doc.tensor.size else "no tensor")
 
 
-def _raise_missing(model: Listener, doc: Doc, found: str) -> NoReturn:
-    raise ValueError(
-        errors.TB021.format(component=model.describe(), n_tokens=len(doc), found=found)
-    )
+def _missing(model: Listener, doc: Doc, found: str) -> ValueError:
+    """Create the error for a Doc without rows of the transformer."""
+    message = errors.TB021.format(component=model.describe(), n_tokens=len(doc), found=found)
+    return ValueError(message)
