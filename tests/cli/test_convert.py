@@ -40,7 +40,7 @@ grad_factor = 1.0
 
 [initialize.components.entity_linker.kb_loader]
 @misc = "spacy.KBFromFile.v1"
-kb_path = "KB"
+kb_path = "FOLDER"
 
 [components.ner]
 """
@@ -108,7 +108,7 @@ def test_heads_with_a_transformer_train(
 def test_entity_linker_receives_the_width(
     checkpoint: Callable[[str], Path], data: Path, tmp_path: Path
 ) -> None:
-    linker = LINKER.replace("KB", str(data / "kb"))
+    linker = LINKER.replace("FOLDER", str(data / "kb"))
     changes = [
         ("\n[components.ner]\n", linker),
         ('"tagger","ner"]', '"ner","entity_linker"]'),
@@ -123,7 +123,13 @@ def test_entity_linker_receives_the_width(
     trf("convert", write(config, tmp_path), tmp_path / "new.cfg")
     new = Config().from_disk(tmp_path / "new.cfg")
     width = json.loads((checkpoint("bert") / "config.json").read_text())["hidden_size"]
-    assert new["components"]["entity_linker"]["model"]["tok2vec"]["width"] == width
+    assert new["components"]["entity_linker"]["model"]["tok2vec"] == {
+        "@architectures": "trf_bridge.Tok2VecListener.v1",
+        "pooling": "sum",
+        "boundary": True,
+        "grad_factor": 1.0,
+        "width": width,
+    }
     check_and_train(tmp_path / "new.cfg", data, tmp_path / "trained")
     # Without the checkpoint, the width is left to the user.
     config = parse(SHARED, *changes, checkpoint=tmp_path / "absent")

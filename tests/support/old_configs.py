@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from spacy.language import DEFAULT_CONFIG
-from spacy.util import deep_merge_configs
 from thinc.api import Config
 
 SHARED = """
@@ -191,8 +190,7 @@ def parse(text: str, *changes: tuple[str, str], checkpoint: object = "owner/name
 
 def complete(config: Config) -> Config:
     """Add spaCy's own settings, such as the whole of [training]."""
-    merged: Config = deep_merge_configs(config, DEFAULT_CONFIG)
-    return merged
+    return DEFAULT_CONFIG.merge(config)
 
 
 def write(config: Config, folder: Path) -> Path:

@@ -37,13 +37,13 @@ def convert_config_file(
     """
     check_file(source)
     check_output(output, force=force)
+    from ..conversion.linkers import adapt_linkers
     from ..conversion.translating import convert_config
-    from ..conversion.widths import add_widths
 
     config = read_config(source)
     sources = read_sources(config)
     new, rows = convert_config(config, trf_name=trf_name, sources=sources, path=str(source))
-    rows += add_widths(new)
+    rows += adapt_linkers(new)
     with replacing_file(output) as staged:
         staged.write_text(write_config(new), encoding="utf8")
     return rows
