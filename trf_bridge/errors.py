@@ -176,8 +176,8 @@ TB047 = (
 TB048 = "[TB048] No wheel was built: {reason}."
 TB049 = "[TB049] The arguments of the command contradict each other: {problem}."
 TB065 = (
-    "[TB065] '{pipeline}' is a pipeline of {library}, which trf_bridge can't run. Convert it: "
-    "python -m spacy trf convert {pipeline} OUTPUT"
+    "[TB065] '{pipeline}' is a pipeline of {library}, which trf_bridge can't run. Convert it with: "
+    "python -m spacy trf convert {pipeline} OUTPUT, and use the OUTPUT folder."
 )
 TB066 = (
     "[TB066] {path} contains no name of a checkpoint for '{component}'. Add the option --trf-name "

@@ -52,7 +52,7 @@ def test_transformer_and_listener() -> None:
     }
     assert new["initialize"]["components"] == {}
     found = outcomes(rows)
-    assert found["vocab_size, hidden_width, num_hidden_layers"] == "dropped"
+    assert found["vocab_size, hidden_width, num_hidden_layers, num_attention_heads"] == "dropped"
     assert found["piece_encoder"] == found["piecer_loader"] == "dropped"
     assert found["with_spans"] == found["encoder_loader"] == "translated"
 

@@ -133,6 +133,7 @@ frozen = false
 vocab_size = 120
 hidden_width = 16
 num_hidden_layers = 2
+num_attention_heads = 2
 piece_encoder = {"@architectures":"spacy-curated-transformers.BertWordpieceEncoder.v1"}
 mixed_precision = false
 

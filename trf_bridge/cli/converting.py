@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..conversion.rows import Row
 
 HEADER = ("setting", "result", "as, or why")
-MAX_WIDTH = 56
+MAX_WIDTH = 64
 
 
 def convert_config_file(
@@ -43,7 +43,7 @@ def convert_config_file(
     config = read_config(source)
     sources = read_sources(config)
     new, rows = convert_config(config, trf_name=trf_name, sources=sources, path=str(source))
-    rows += adapt_linkers(new)
+    rows = adapt_linkers(new, rows)
     with replacing_file(output) as staged:
         staged.write_text(write_config(new), encoding="utf8")
     return rows

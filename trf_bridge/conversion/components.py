@@ -193,7 +193,8 @@ class Translation:
         """Add the wordpiecers to a list of components."""
         new = [part for n in listed for part in ([names[n], n] if n in names else [n])]
         if new != listed:
-            self.job.add("nlp", key, listed, "translated", f"{key} = {new}".replace("'", '"'))
+            added = ", ".join(names[n] for n in listed if n in names)
+            self.job.add("nlp", key, listed, "translated", f"with {added}")
         return new
 
     def _initialize(self, new: dict[str, Any]) -> None:

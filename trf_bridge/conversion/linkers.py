@@ -13,16 +13,16 @@ from .variables import resolve
 LINKERS = "spacy.EntityLinker."
 
 
-def adapt_linkers(config: Config) -> list[Row]:
+def adapt_linkers(config: Config, rows: list[Row]) -> list[Row]:
     """Adapt the listeners in entity linkers of a config for training.
 
     The linker reads copies of Docs, which have `doc.tensor` but no wordpieces, so no other pooling
     is possible. Its layers need the width of the transformer when they are built.
 
     config (Config): A converted config; changed.
-    RETURNS (list of Row): Rows for what was changed.
+    rows (list of Row): The report of the conversion.
+    RETURNS (list of Row): The report, with rows for what was changed.
     """
-    rows: list[Row] = []
     for name, block in config["components"].items():
         model = block.get("model", {})
         listener = model.get("tok2vec", {}) if isinstance(model, dict) else {}
@@ -32,10 +32,15 @@ def adapt_linkers(config: Config) -> list[Row]:
             continue
         where = f"components.{name}.model.tok2vec"
         listener["pooling"], listener["boundary"] = "sum", True
-        why = "an entity linker reads copies of Docs, which have doc.tensor alone"
-        rows.append(Row(where, 'pooling = "sum", boundary = true', "translated", why))
+        why = 'pooling = "sum": an entity linker reads copies of Docs, which have doc.tensor alone'
+        rows = [
+            row._replace(outcome="dropped", why=why)
+            if row.where == where and row.what.startswith("pooling")
+            else row
+            for row in rows
+        ]
         if "width" not in listener:
-            rows.append(_add_width(config, listener, where))
+            rows = [*rows, _add_width(config, listener, where)]
     return rows
 
 
