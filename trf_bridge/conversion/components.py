@@ -158,7 +158,9 @@ class Translation:
         self, component: str, wordpiecer: dict[str, Any], model: dict[str, Any]
     ) -> None:
         """Store the wordpiecer of a component, with the checkpoint of its model."""
-        origin = {name: model[name] for name in ("trf_name", "revision") if name in model}
+        origin: dict[str, Any] = {
+            name: model[name] for name in ("trf_name", "revision") if name in model
+        }
         self.wordpiecers[component] = {**origin, **wordpiecer}
 
     def _name_wordpiecers(self, taken: list[str]) -> dict[str, str]:

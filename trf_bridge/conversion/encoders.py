@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .job import Encoder, Job
+from .rows import Outcome
 
 MODEL = "trf_bridge.TransformerModel.v1"
 STRIDED_SPANS = "trf_bridge.strided_spans.v1"
@@ -141,7 +142,7 @@ def _translate_options(
         for settings, target in zip(encoder, targets, strict=True):
             if target:
                 settings[target] = value
-        same = "kept" if name in targets else "translated"
+        same: Outcome = "kept" if name in targets else "translated"
         of = " and ".join(
             part
             for part, target in zip(("trf_wordpiecer", "the model"), targets, strict=True)
