@@ -34,12 +34,13 @@ def command(
     json: Json = False,
     force: Force = False,
 ) -> None:
-    """Convert a pipeline or a config of spacy-transformers or spacy-curated-transformers.
+    """Convert pipelines and configs of spacy-transformers.
 
-    The component transformer is replaced by trf_wordpiecer and trf_tok2vec, and the listeners of
-    the heads by those of trf_bridge. A trained pipeline keeps its weights and its heads. The table
-    lists each setting: kept, translated, or dropped and why. The original is not changed, and the
-    other library need not be installed. Comments in a config are lost.
+    Those of spacy-curated-transformers are converted, too. The component transformer is replaced by
+    trf_wordpiecer and trf_tok2vec, and the listeners of the heads by those of trf_bridge. A trained
+    pipeline keeps its weights and its heads. The table lists each setting: kept, translated, or
+    dropped and why. The original is not changed, and the other library need not be installed.
+    Comments in a config are lost.
 
     \b
     Example:
