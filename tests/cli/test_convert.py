@@ -192,7 +192,10 @@ def test_bad_pipelines(source: Path, tmp_path: Path) -> None:
     assert "[TB049]" in refused("convert", half, output, "--trf-name", "owner/name")
     (half / "meta.json").write_text("{}")
     assert "[TB041]" in refused("convert", half, half, "--force")
-    assert not output.exists()
+    before = sorted(tmp_path.rglob("*"))
+    refused("convert", half, tmp_path / "new" / "folder")  # there are no weights
+    assert "[TB041]" in refused("convert", half, source)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_commands_name_the_conversion(tmp_path: Path) -> None:

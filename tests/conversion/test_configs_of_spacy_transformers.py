@@ -163,13 +163,14 @@ def test_options_of_the_tokenizer_and_the_model() -> None:
 
 
 def test_mixed_precision() -> None:
+    """A trained pipeline keeps its predictions on a CPU, where the original computes in fp32."""
     old = "mixed_precision = false\ngrad_scaler_config = {}"
-    new, rows = convert(
-        SHARED, (old, 'mixed_precision = true\ngrad_scaler_config = {"init_scale":8}')
-    )
-    assert new["components"]["transformer"]["model"]["precision"] == "auto"
-    assert rows_of(rows, "mixed_precision") == [("components.transformer.model", "translated")]
-    assert rows_of(rows, "grad_scaler_config") == [("components.transformer.model", "dropped")]
+    change = (old, 'mixed_precision = true\ngrad_scaler_config = {"init_scale":8}')
+    for trained, precision in [(False, "auto"), (True, "fp32")]:
+        new, rows = convert(SHARED, change, trained=trained)
+        assert new["components"]["transformer"]["model"]["precision"] == precision
+        assert rows_of(rows, "mixed_precision") == [("components.transformer.model", "translated")]
+        assert rows_of(rows, "grad_scaler_config") == [("components.transformer.model", "dropped")]
 
 
 def test_annotation_setters_are_dropped() -> None:

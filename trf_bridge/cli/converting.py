@@ -11,14 +11,15 @@ from .console import check_file
 from .pipelines import find_pipeline, read_components
 from .tables import make_table
 from .training_config import write_config
-from .writing import check_output, replacing_file
+from .writing import check_output, creating_folder, replacing_file
 
 if TYPE_CHECKING:
     from thinc.api import Config
 
     from ..conversion.rows import Row
 
-HEADER = ("in", "setting", "", "as")
+HEADER = ("setting", "result", "as, or why")
+MAX_WIDTH = 56
 
 
 def convert_config_file(
@@ -64,7 +65,8 @@ def convert_saved_pipeline(source: str, output: Path, *, force: bool = False) ->
         raise ValueError(errors.TB041.format(path=output, advice=advice))
     from ..conversion.trained import convert_pipeline
 
-    return convert_pipeline(folder, output.absolute(), force=force)
+    with creating_folder(output.absolute().parent):
+        return convert_pipeline(folder, output.absolute(), force=force)
 
 
 def read_config(path: Path) -> Config:
@@ -110,6 +112,19 @@ def as_table(rows: Sequence[Row]) -> str:
     """Format the report of a conversion.
 
     rows (sequence of Row): The rows.
-    RETURNS (str): A table, and the number of settings that were dropped.
+    RETURNS (str): A table: below each block of the config, its settings. Long settings are
+        truncated.
     """
-    return make_table(HEADER, [(row.where, row.what, row.outcome, row.why) for row in rows])
+    blocks: dict[str, list[Row]] = {}
+    for row in rows:
+        blocks.setdefault(row.where, []).append(row)
+    lines: list[tuple[str, str, str]] = []
+    for where, group in blocks.items():
+        if where:
+            lines.append((f"[{where}]", "", ""))
+        lines += [(_shorten(f"  {row.what}"), row.outcome, row.why) for row in group]
+    return make_table(HEADER, lines)
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= MAX_WIDTH else f"{text[: MAX_WIDTH - 1]}…"

@@ -7,7 +7,7 @@ from typing import Any
 from .curated_blocks import DEFAULT_MODEL as DEFAULT_CURATED
 from .curated_blocks import MODELS as CURATED_MODELS
 from .curated_blocks import UNFREEZING, translate_curated, translate_loaders
-from .encoders import DEFAULT_MODEL, MODELS, STANDALONE, translate_encoder
+from .encoders import DEFAULT_MODEL, MODEL, MODELS, STANDALONE, translate_encoder
 from .job import Encoder, Job
 from .listeners import LISTENERS, translate_listener, translate_pooling
 from .origins import LIBRARIES, OWN
@@ -83,6 +83,10 @@ class Translation:
             reason = f"{where}.model uses the architecture '{model['@architectures']}'"
             raise job.refuse(reason, f"Expected an architecture of {LIBRARIES[factory]}.")
         translate = translate_curated if curated else translate_encoder
+        if not curated:
+            job.add(
+                f"{where}.model", "@architectures", model["@architectures"], "translated", MODEL
+            )
         wordpiecer, settings = translate(job, model, f"{where}.model", name)
         self._set_wordpiecer(name, wordpiecer, settings)
         for key, value in block.items():

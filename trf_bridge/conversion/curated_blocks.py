@@ -40,7 +40,7 @@ def translate_curated(job: Job, block: dict[str, Any], where: str, component: st
     model = {"@architectures": MODEL, "trf_name": trf_name}
     if not job.trf_name and loader.get("revision"):
         model["revision"] = loader["revision"]
-    why = f"{MODEL}, trf_name = {trf_name!r}"
+    why = f'{MODEL}, trf_name = "{trf_name}"'
     job.add(where, "@architectures", block["@architectures"], "translated", why)
     sizes = [name for name in block if name not in (*TRANSLATED, *PRECISION)]
     if sizes:

@@ -50,7 +50,7 @@ def translate_encoder(job: Job, block: dict[str, Any], where: str, component: st
     RAISES (ValueError): TB066, TB067.
     """
     trf_name = job.checkpoint(block.get("name"), component)
-    job.add(where, "name", block.get("name", ""), "translated", f"trf_name = {trf_name!r}")
+    job.add(where, "name", block.get("name", ""), "translated", f'trf_name = "{trf_name}"')
     wordpiecer = translate_spans(job, block.get("get_spans", DEFAULT_SPANS), where)
     model = {"@architectures": MODEL, "trf_name": trf_name}
     for group, options in (
@@ -108,10 +108,12 @@ def translate_precision(job: Job, block: dict[str, Any], where: str, model: dict
     """
     if "mixed_precision" in block:
         mixed = bool(job.resolve(block["mixed_precision"]))
-        model["precision"] = "auto" if mixed else "fp32"
+        model["precision"] = "auto" if mixed and not job.trained else "fp32"
         why = f'precision = "{model["precision"]}"'
-        if mixed:
-            why += ": bf16 where the hardware has it; fp16 is for a GPU only"
+        if mixed and job.trained:
+            why += ': the original computes in fp32 on a CPU; "auto" is faster, and less exact'
+        elif mixed:
+            why += ': bf16 where the hardware has it; "fp16" needs a GPU'
         job.add(where, "mixed_precision", block["mixed_precision"], "translated", why)
     if block.get("grad_scaler_config"):
         why = "bf16 needs no scaling, and fp16 scales by itself"
