@@ -187,7 +187,7 @@ class WordpieceTokenizer:
         whole = Wordpieces(
             ids=_flatten(encoding.ids for encoding in encodings),
             type_ids=_flatten(e.type_ids for e in encodings) if self.type_ids else None,
-            offsets=_flatten(chain.from_iterable(chain.from_iterable(offsets))).reshape(-1, 2),
+            offsets=_flatten(chain.from_iterable(offsets)).reshape(-1, 2),
             boundary=_flatten(e.special_tokens_mask for e in encodings).astype("bool"),
             lengths=n_pieces,
             spans=numpy.asarray([(0, len(text)) for text in texts], dtype="int32").reshape(-1, 2),
