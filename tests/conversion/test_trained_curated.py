@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import numpy
 import oracles
 import pytest
 import spacy
 import srsly
-from curated_pipelines import curated_rows, save_curated
+from curated_pipelines import curated_rows, letters_tokenizer, save_curated
 from foreign_pipelines import build_heads, given_rows, replace_listeners, torch_bytes
+from small_vocabularies import train_sentencepiece
 from thinc.api import Config
 from torch_oracle import assert_same, module_weights
+from transformers import PreTrainedTokenizerFast
 
+from trf_bridge import WordpieceTokenizer
+from trf_bridge.conversion.reading.piece_encoders import write_tokenizer
 from trf_bridge.conversion.trained import convert_pipeline
 
 pytestmark = [
@@ -38,7 +43,10 @@ def build(fresh, family, names=HEADS):
 def test_converted_pipeline_predicts_the_same(fresh, checkpoint, tmp_path, family):
     folder = checkpoint(family)
     plain = oracles.load_plain(family, folder)
-    rows = curated_rows(family, plain, oracles.load_plain_tokenizer(folder))
+    tokenizer = oracles.load_plain_tokenizer(folder)
+    if family == "albert":
+        tokenizer = letters_tokenizer(tmp_path / "letters")
+    rows = curated_rows(family, plain, tokenizer)
     by_hand = build(fresh, family)
     replace_listeners(by_hand, lambda: given_rows(rows))
     save_curated(build(fresh, family), family, folder, tmp_path / "theirs")
@@ -64,6 +72,35 @@ def test_converted_pipeline_predicts_the_same(fresh, checkpoint, tmp_path, famil
 def tagger(fresh, checkpoint, tmp_path):
     nlp = build(fresh, "bert", ["tagger"])
     return save_curated(nlp, "bert", checkpoint("bert"), tmp_path / "theirs")
+
+
+@pytest.mark.parametrize(
+    ("kind", "shift", "special"),
+    [
+        ("SentencepieceEncoder", 0, {}),
+        ("XlmrSentencepieceEncoder", 1, {0: 3, 1: 0, 2: 2}),
+        ("CamembertSentencepieceEncoder", 4, {0: 3}),
+    ],
+)
+def test_sentencepiece_is_read_with_the_ids_of_the_model(tmp_path, kind, shift, special):
+    """The ids of SentencePiece, shifted as the encoder does, for tokens one by one."""
+    sentencepiece = pytest.importorskip("sentencepiece")
+    content = train_sentencepiece()
+    message = {"attrs": [{"sentencepiece_processor": content}]}
+    encoder = {"@architectures": f"spacy-curated-transformers.{kind}.v1"}
+    write_tokenizer(tmp_path, message, {"piece_encoder": encoder}, tmp_path / "model")
+    processor = sentencepiece.SentencePieceProcessor(model_proto=content)
+    doc = spacy.blank("en")(TEXTS[2] + " 👍🏽 ﬁne ½")
+    ids = [processor.bos_id()]
+    for token in doc:
+        ids += [] if token.is_space else processor.encode(token.text)
+    expected = [special.get(i, i + shift) for i in [*ids, processor.eos_id()]]
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(str(tmp_path))
+    spans = [(token.idx, token.idx + len(token)) for token in doc]
+    found = WordpieceTokenizer(tokenizer, by_token=True).encode(
+        [doc.text], [numpy.asarray(spans, dtype="int32")]
+    )
+    assert found.wordpieces.ids.tolist() == expected
 
 
 def refuse(source, tmp_path, match):

@@ -52,7 +52,7 @@ def test_characters_of_the_wordpieces(fresh):
 
 
 def test_pair_is_split_as_texts(fresh):
-    nlp = fresh("bert", separator="|||", **OPTIONS)
+    nlp = fresh("bert", separator="|||", by_token=True, sentences="doc")
     plain = fresh("bert", separator="|||", sentences="doc")
     text = "Anna is here ||| Robert isn't"
     assert nlp(text)._.trf_word_pieces.tolist() == plain(text)._.trf_word_pieces.tolist()

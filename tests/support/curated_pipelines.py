@@ -46,6 +46,21 @@ ALBERT_NAMES = {
 }
 
 
+# A vocabulary that is small enough for every checkpoint.
+SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+LETTERS = [*SPECIALS, *"abcdehinorstu.,!", *(f"##{c}" for c in "abcdehinorstu")]
+
+
+def letters_tokenizer(folder: Path) -> Any:
+    """Build a tokenizer of transformers with the small vocabulary."""
+    from transformers import BertTokenizerFast
+
+    folder.mkdir()
+    (folder / "vocab.txt").write_text("\n".join(LETTERS), encoding="utf8")
+    (folder / "config.json").write_text('{"model_type": "bert"}', encoding="utf8")
+    return BertTokenizerFast.from_pretrained(str(folder))
+
+
 class State:
     """What a listener stores between calls; saved as nothing."""
 
@@ -157,7 +172,9 @@ def _encoder_attrs(family: str, checkpoint: Path) -> dict[str, bytes]:
             "byte_bpe_processor": processor,
             **{name: srsly.msgpack_dumps(piece) for name, piece in pieces.items()},
         }
-    ordered = sorted(saved["vocab"], key=lambda piece: saved["vocab"][piece])
+    ordered = LETTERS
+    if family == "bert":
+        ordered = sorted(saved["vocab"], key=lambda piece: saved["vocab"][piece])
     plain = {"unk_piece": "[UNK]", "bos_piece": "[CLS]", "eos_piece": "[SEP]"}
     flags = {"lowercase": True, "strip_accents": True}
     return {

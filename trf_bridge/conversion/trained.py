@@ -57,11 +57,12 @@ def convert_pipeline(source: Path, output: Path, *, force: bool = False) -> list
         for own_name, component in nlp.components
         if isinstance(component, (TrfWordpiecer, TrfTok2Vec))
     }
-    heads = load_heads(nlp, source, own, library)
     block = _read_config(source, interpolate=True)["components"][name]["model"]
     with TemporaryDirectory() as folder:
         library.read_transformer(source / name / "model", Path(folder), block)
         _load_transformer(nlp, folder)
+    # Components such as spaCy's entity_ruler run those before them while they are loaded.
+    heads = load_heads(nlp, source, own, library)
     _replace_requirements(nlp, library.PACKAGE)
     with replacing(output) as new:
         nlp.to_disk(new)
