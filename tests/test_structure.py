@@ -35,8 +35,13 @@ ROOMS: dict[str, set[str]] = {
         *["wrappers", "wrappers.tokenizers", "wrappers.engine", "wrappers.models"],
     },
     "pictures": {"align", "pipes.doc"},
+    "conversion.reading": {"pipes.heads", "wrappers.models"},
+    "conversion": {
+        *["align", "pipes", "pipes.doc", "pipes.heads", "conversion.reading"],
+        *["wrappers", "wrappers.tokenizers", "wrappers.models"],
+    },
     "cli": {
-        *["align", "pipes", "pipes.doc", "pictures"],
+        *["align", "pipes", "pipes.doc", "pictures", "conversion"],
         *["wrappers.tokenizers", "wrappers.engine"],
     },
     "cli.commands": {"cli", "pipes", "pictures"},

@@ -171,6 +171,15 @@ TB047 = (
 )
 TB048 = "[TB048] No wheel was built: {reason}."
 TB049 = "[TB049] The arguments of the command contradict each other: {problem}."
+TB065 = (
+    "[TB065] '{pipeline}' is a pipeline of {library}, which trf_bridge can't run. Convert it with: "
+    "python -m spacy trf convert {pipeline} OUTPUT, and use the OUTPUT folder."
+)
+TB066 = (
+    "[TB066] {path} contains no name of a checkpoint for '{component}'. Add the option --trf-name "
+    "with a folder, or a name on the Hugging Face hub."
+)
+TB067 = "[TB067] Can't convert {path}: {reason}. {advice}"
 
 # Pictures
 TB050 = (
@@ -222,6 +231,25 @@ TB069 = (
     "none, or the text is only a part of an input. Use pooling = 'mean'."
 )
 
+# Trained pipelines of other libraries
+TB070 = (
+    "[TB070] Can't read {path}, a part of the pipeline to convert: it is missing, incomplete or in "
+    "an unknown format. Copy or install that pipeline again. Reason: {reason}"
+)
+TB071 = (
+    "[TB071] The weights in {path} contain more than tensors, so they were not read: a pickle can "
+    "execute code. If you trust the pipeline, load and save it in an environment with its own "
+    "library. Reason: {reason}"
+)
+TB072 = (
+    "[TB072] Can't load the component in {path}: its files don't fit the config of the pipeline. "
+    "Load and save the pipeline with the versions that it was trained with. Reason: {reason}"
+)
+TB073 = (
+    "[TB073] {path} can't be converted with its weights, because a part has no counterpart that "
+    "predicts the same: {reason}. Convert the config alone and train it."
+)
+
 # Warnings
 TB101 = (
     "[TB101] {n_tokens} tokens of {n_inputs} sentences or pairs lie past the maximum of "
@@ -253,8 +281,17 @@ TB109 = (
     "the transformer would be trained on other sentences than it predicts on. List '{component}' "
     "under annotating_components in the [training] section of the config."
 )
+TB112 = (
+    "[TB112] The config takes '{component}' from '{source}', a pipeline of {library}. Convert it, "
+    "too, with python -m spacy trf convert {source} OUTPUT, and set source to OUTPUT."
+)
 TB113 = (
     "[TB113] {n_different} of {n_texts} texts were not read as one input{most}, as "
     "sentence-transformers reads them, so their vectors differ from its own. Create the pipeline "
     "with sentences = 'doc'{setting}."
+)
+TB114 = (
+    "[TB114] The tokenizer in {path} gives no character offsets. spacy-transformers compares the "
+    "texts of its wordpieces with those of tokens, and trf_bridge computes offsets, so a few "
+    "tokens can have other wordpieces and predictions. Compare the two pipelines on your texts."
 )

@@ -20,7 +20,7 @@ from . import errors
 SpansFunction: TypeAlias = Callable[[Sequence[Any]], Iterable[Iterable[Any]]]
 
 # Options for inputs that are longer than the maximum.
-OVERFLOW = ("truncate", "window")
+OVERFLOW = ("truncate", "window", "strided")
 WINDOW_ROWS = ("most_context", "mean")
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
@@ -69,7 +69,8 @@ class WordpiecerSettings(CheckpointSettings):
     overflow: str = setting(
         "truncate",
         'How inputs longer than this are handled: "truncate" drops the end, "window" splits the '
-        "input into overlapping windows.",
+        'input into overlapping windows. "strided" does so without special tokens between them, '
+        "and takes means, as pipelines of spacy-curated-transformers were trained.",
     )
     stride: int = setting(
         128,
@@ -84,6 +85,11 @@ class WordpiecerSettings(CheckpointSettings):
         False,
         'Split special tokens that occur in a text, such as "[SEP]", like any other text. By '
         "default each is one wordpiece, as in a plain call of the Hugging Face tokenizer.",
+    )
+    by_token: bool = setting(
+        False,
+        "Split each token of spaCy into wordpieces by itself instead of the text of an input, as "
+        "pipelines of spacy-curated-transformers were trained.",
     )
     separator: str | None = setting(
         None,

@@ -18,7 +18,6 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy
 import pytest
 import spacy
 import typer
@@ -40,8 +39,6 @@ IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 # Small checkpoints that replace a package or a name on the hub, in the working directory.
 PIPELINES = {"en_trf_bert": "bert"}
 CHECKPOINTS = {"distilbert/distilbert-base-uncased": "bert"}
-# A pipeline of spacy-transformers, which can't be installed together with this package.
-OLD_PIPELINE = "my_old_pipeline"
 LISTENER = "trf_bridge.Tok2VecListener.v1"
 
 
@@ -85,28 +82,7 @@ def working_directory(
     monkeypatch.chdir(tmp_path)
     # spaCy would prefer the package that `make demo` installs to the folder.
     monkeypatch.setattr(spacy.util, "is_package", lambda name: False)
-    load = spacy.load
-    old = make_old_pipeline(checkpoint("bert"))
-    monkeypatch.setattr(
-        spacy,
-        "load",
-        lambda name, **options: old if name == OLD_PIPELINE else load(name, **options),
-    )
     return tmp_path
-
-
-def make_old_pipeline(checkpoint: Path) -> Any:
-    """Imitate a pipeline of spacy-transformers 1.4: an object with the model and the tokenizer in
-    the same attributes."""
-    from transformers import AutoModel, AutoTokenizer
-
-    model = types.SimpleNamespace(
-        transformer=AutoModel.from_pretrained(checkpoint),
-        tokenizer=AutoTokenizer.from_pretrained(checkpoint),
-    )
-    return types.SimpleNamespace(
-        get_pipe={"transformer": types.SimpleNamespace(model=model)}.__getitem__
-    )
 
 
 @pytest.fixture
@@ -386,14 +362,17 @@ def test_errors_are_listed_with_their_messages() -> None:
     assert text.index("## Errors") < text.index("## Warnings") < text.index("### TB101")
 
 
-def test_checkpoint_of_an_old_pipeline_computes_the_same(
-    working_directory: Path, namespace: dict[str, Any], pipeline: Callable[..., Language]
-) -> None:
-    """The blocks of the page move the weights."""
-    for block in python_blocks(DOCS / "from_spacy_transformers.md"):
-        exec(block.text, namespace)
-    text = "Anna saw Berlin."
-    numpy.testing.assert_array_equal(namespace["nlp"](text).tensor, pipeline("bert")(text).tensor)
+def test_config_of_the_old_library_is_converted_as_shown() -> None:
+    from trf_bridge.conversion.translating import convert_config
+
+    text = (DOCS / "from_spacy_transformers.md").read_text(encoding="utf8")
+    blocks = re.findall(r"```ini\n(.*?)```", section(text, "A config"), re.S)
+    rest = '[nlp]\npipeline = ["transformer","ner"]\n\n[components]\n\n[components.ner]\n\n'
+    rest += "[components.ner.model]\n\n"
+    old, new = (Config().from_str(rest + block) for block in blocks)
+    converted, _ = convert_config(old)
+    assert converted["components"] == new["components"]
+    assert converted["nlp"]["pipeline"] == ["trf_wordpiecer", "transformer", "ner"]
 
 
 def test_recipes_are_listed() -> None:

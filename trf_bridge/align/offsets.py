@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy
@@ -11,6 +11,7 @@ import numpy
 from .._align import count_links, fill_links, overlap, trim_spans
 from ..arrays import concatenate
 from ..types import Array, Wordpieces, describe
+from .overlaps import count_inputs
 from .segments import find_segments, overlap_segments
 
 
@@ -21,7 +22,8 @@ class Alignment:
     rows (int32, (n_links,)): Rows of the wordpieces of each token in its Doc, ascending, token
         after token.
     lengths (int32, (n_tokens,)): Number of links of each token.
-    weights (float32, (n_links,)): 1 / (number of tokens that are linked to the wordpiece).
+    weights (float32, (n_links,)): 1 / (number of tokens that are linked to the wordpiece). Where
+        the inputs of a Doc overlap, also divided by the number of inputs that contain the token.
     n_tokens (int32, (n_docs,)): Number of tokens of each Doc.
     """
 
@@ -74,7 +76,8 @@ def align(
     A token is linked to every wordpiece that shares a character with it, except for white space at
     the ends of the wordpiece. A wordpiece that shares no character with a token is linked to the
     nearest token. A boundary piece is linked to every token of its input. In a pair, wordpieces
-    are linked only to tokens of their own text, and the separator only to boundary pieces.
+    are linked only to tokens of their own text, and the separator only to boundary pieces. Where
+    inputs overlap, the row of a token is the mean over the inputs that contain it.
     All Docs are aligned in one pass, in time linear in tokens, wordpieces and links.
 
     texts (sequence of str, (n_docs,)): The text of each Doc.
@@ -103,12 +106,18 @@ def align(
         ranges, owners = overlap_segments(
             tokens, bounds, sources, segments, trimmed, lengths, boundary
         )
-        return _links_of_ranges(ranges, owners, n_tokens, n_pieces)
-    ranges = numpy.empty_like(offsets)
-    covered = numpy.empty_like(spans)
-    overlap(tokens, bounds, sources, spans, trimmed, lengths, covered, ranges)
-    attach_boundary(ranges, covered, lengths, boundary)
-    return _links(ranges, n_tokens, n_pieces)
+        links = _links_of_ranges(ranges, owners, n_tokens, n_pieces)
+    else:
+        ranges = numpy.empty_like(offsets)
+        covered = numpy.empty_like(spans)
+        overlap(tokens, bounds, sources, spans, trimmed, lengths, covered, ranges)
+        attach_boundary(ranges, covered, lengths, boundary)
+        links = _links(ranges, n_tokens, n_pieces)
+    counts = count_inputs(tokens, n_tokens, sources, wordpieces)
+    if counts is None:
+        return links
+    weights = (links.weights / numpy.repeat(counts, links.lengths)).astype("float32")
+    return replace(links, weights=weights)
 
 
 def _links_of_ranges(ranges: Array, owners: Array, n_tokens: Array, n_pieces: Array) -> Alignment:

@@ -34,6 +34,7 @@ COMMANDS = (
     "inspect",
     "view",
     "compare",
+    "convert",
 )
 
 HELP = "Create, package, train and inspect pipelines with a Hugging Face transformer."

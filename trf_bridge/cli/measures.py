@@ -137,6 +137,7 @@ def without_limit(wordpiecer: TrfWordpiecer) -> WordpieceTokenizer:
         stride=0,
         type_ids=tokenizer.type_ids,
         split_special_tokens=tokenizer.split_special_tokens,
+        by_token=tokenizer.by_token,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
+from ..conversion.origins import library_of_config
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -35,8 +36,8 @@ def load_pipeline(
         read.
     overrides (dict): Settings by factory, which replace those in the pipeline's config.
     RETURNS (Language): The pipeline.
-    RAISES (ValueError): TB043 for a missing component; TB044 for a missing pipeline; the errors of
-        its components.
+    RAISES (ValueError): TB043 for a missing component; TB044 for a missing pipeline; TB065 for a
+        pipeline of another library; the errors of its components.
     """
     import spacy
 
@@ -60,7 +61,7 @@ def load_transformer(name: str, *, output_attentions: bool = False) -> Language:
     name (str): An installed package, or a folder.
     output_attentions (bool): Store the attention weights, whatever the pipeline's config sets.
     RETURNS (Language): The pipeline.
-    RAISES (ValueError): TB043, TB044; TB013 if the checkpoint returns no attention weights.
+    RAISES (ValueError): TB043, TB044, TB065; TB013 if the checkpoint returns no attention weights.
     """
     overrides = {"trf_tok2vec": {"model": {"output_attentions": True}}} if output_attentions else {}
     return load_pipeline(name, needs=TRANSFORMER, only_needed=True, overrides=overrides)
@@ -171,6 +172,20 @@ def read_language(folder: Path) -> str:
     return lang
 
 
+def check_library(folder: Path, pipeline: str) -> None:
+    """Check that a pipeline does not need another library for its transformer.
+
+    folder (Path): The folder of the pipeline.
+    pipeline (str): The pipeline as the user named it, for errors.
+    RAISES (ValueError): TB065.
+    """
+    from spacy.util import load_config
+
+    library = library_of_config(load_config(folder / "config.cfg", interpolate=False))
+    if library:
+        raise ValueError(errors.TB065.format(pipeline=pipeline, library=library))
+
+
 def find_components(folder: Path, pipeline: str, needs: Sequence[str]) -> dict[str, str]:
     """Find the components that a command needs.
 
@@ -178,9 +193,11 @@ def find_components(folder: Path, pipeline: str, needs: Sequence[str]) -> dict[s
     pipeline (str): The pipeline as the user named it, for errors.
     needs (sequence of str): Factories of components, such as "trf_wordpiecer".
     RETURNS (dict): Name of the first component of each factory, by factory.
-    RAISES (ValueError): TB043 for a missing component.
+    RAISES (ValueError): TB043 for a missing component; TB065 for a pipeline of another library.
     """
     components = read_components(folder)
+    if not set(needs) <= set(components.values()):
+        check_library(folder, pipeline)
     names = {factory: name for name, factory in reversed(components.items())}
     for factory in needs:
         if factory not in names:

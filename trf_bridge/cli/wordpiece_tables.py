@@ -137,9 +137,9 @@ def _totals(record: dict[str, Any]) -> list[list[str]]:
     n_unknown, too_long = record["unknown_wordpieces"], record["past_maximum"]
     rows.append(["unknown wordpieces", f"{n_unknown:,}", _percent(n_unknown, n_pieces)])
     lost = (
-        "none lost"
-        if record["overflow"] == "window"
-        else f"{too_long['tokens_lost']:,} tokens lost"
+        f"{too_long['tokens_lost']:,} tokens lost"
+        if record["overflow"] == "truncate"
+        else "none lost"
     )
     title = f"sentences longer than {record['max_length']}"
     rows.append([title, f"{too_long['sentences']:,}", lost])

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from spacy.tokens import Doc
 from thinc.api import Model
 
 from .. import errors
-from ..align import align, apply_alignment
-from ..settings import TransformerSettings, takes_settings
+from ..align import POOLINGS, align, apply_alignment, join_alignments
+from ..settings import TransformerSettings, check_choice, takes_settings
 from ..types import Activations, Array
 from ..wrappers.models.layer import TransformerModel
 from .doc.records import get_wordpieces, token_spans
+from .heads.listener import pool_doc, reads_tensor
 from .heads.sample import SampledLayer
 
 InT = Sequence[Doc]
 
 ARCHITECTURE = "trf_bridge.Tok2VecTransformer.v1"
 
+# The options of a listener that the layer in its place has too, with their defaults.
+LISTENER_OPTIONS = {"grad_factor": 1.0, "pooling": "sum", "boundary": True, "space_after": False}
+
 
 @takes_settings(TransformerSettings)
 def Tok2VecTransformer(
-    trf_name: str = "", *, grad_factor: float = 1.0, **settings: Any
+    trf_name: str = "",
+    *,
+    grad_factor: float = 1.0,
+    pooling: str = "sum",
+    boundary: bool = True,
+    space_after: bool = False,
+    **settings: Any,
 ) -> Model[InT, list[Array]]:
     """Build a token-to-vector layer with a transformer of its own.
 
@@ -32,20 +42,28 @@ def Tok2VecTransformer(
 
     trf_name (str): A folder, or a name on the Hugging Face hub.
     grad_factor (float): Factor of the gradient.
+    pooling (str), boundary (bool), space_after (bool): As in `Tok2VecListener`.
     **settings: The other fields of `TransformerSettings`.
     RETURNS (Model): Sequence of Doc -> list of float32, each (n_tokens, width).
     RAISES (ValueError, TypeError): TB008, TB009, TB025.
     """
-    return wrap_transformer(TransformerModel(trf_name, **settings), grad_factor)
+    check_choice("pooling", pooling, POOLINGS)
+    options = {
+        "grad_factor": grad_factor,
+        "pooling": pooling,
+        "boundary": boundary,
+        "space_after": space_after,
+    }
+    return wrap_transformer(TransformerModel(trf_name, **settings), options)
 
 
 def wrap_transformer(
-    transformer: Model[Any, list[Activations]], grad_factor: float
+    transformer: Model[Any, list[Activations]], options: dict[str, Any]
 ) -> Model[InT, list[Array]]:
     """Build the layer around a transformer.
 
     transformer (Model): Wordpieces of each Doc -> Activations.
-    grad_factor (float): Factor of the gradient.
+    options (dict): The options of the listener that the layer replaces; see `LISTENER_OPTIONS`.
     RETURNS (Model): Sequence of Doc -> list of float32, each (n_tokens, width).
     """
     return SampledLayer(
@@ -54,7 +72,7 @@ def wrap_transformer(
         init=init,
         layers=[transformer],
         dims={"nO": transformer.maybe_get_dim("nO")},
-        attrs={"grad_factor": grad_factor},
+        attrs=options,
     )
 
 
@@ -68,7 +86,7 @@ def replace_listener(
     tok2vec (TrfTok2Vec): The component that it listens to.
     RETURNS (Model): The layer.
     """
-    return wrap_transformer(model, listener.attrs.get("grad_factor", 1.0))
+    return wrap_transformer(model, _listener_options(listener.attrs))
 
 
 def replace_listener_cfg(
@@ -83,7 +101,7 @@ def replace_listener_cfg(
     return {
         **tok2vec_config,
         "@architectures": ARCHITECTURE,
-        "grad_factor": listener_config.get("grad_factor", 1.0),
+        **_listener_options(listener_config),
     }
 
 
@@ -110,8 +128,12 @@ def forward(
             raise ValueError(errors.TB011.format(component=component, n_tokens=len(doc)))
         wordpieces.append(pieces)
     activations, backprop_transformer = transformer(wordpieces, is_train)
-    alignment = align([doc.text for doc in docs], [token_spans(doc) for doc in docs], wordpieces)
+    tokens = [token_spans(doc) for doc in docs]
+    alignment = align([doc.text for doc in docs], tokens, wordpieces)
     hidden = [activation.last_hidden_state for activation in activations]
+    if not reads_tensor(model):
+        of_docs = zip(alignment.split(), tokens, wordpieces, strict=True)
+        alignment = join_alignments([pool_doc(model, *of_doc) for of_doc in of_docs])
     tensors, transpose = apply_alignment(model.ops, alignment, hidden)
 
     def backprop(d_tensors: Sequence[Array]) -> list[Any]:
@@ -133,6 +155,11 @@ def init(model: Model[InT, list[Array]], X: InT | None = None, Y: Any = None) ->
     transformer = model.layers[0]
     transformer.initialize()
     model.set_dim("nO", transformer.get_dim("nO"), force=True)
+
+
+def _listener_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a listener from its attributes or its config."""
+    return {name: given.get(name, default) for name, default in LISTENER_OPTIONS.items()}
 
 
 def _no_gradient(d_tensors: Sequence[Array]) -> list[Any]:

@@ -33,13 +33,24 @@ def _tokenize_texts(tokenizer: WordpieceTokenizer, docs: Sequence[DocInputs]) ->
     if not docs:
         return []
     texts = [doc.text[start:end] for doc in docs for start, end in doc.spans.tolist()]
-    encoded = tokenizer.encode(texts)
+    encoded = tokenizer.encode(texts, _tokens_of_texts(docs) if tokenizer.by_token else ())
     starts = numpy.concatenate([doc.spans[:, 0] for doc in docs])
     pieces = _shift(encoded, starts)
     if encoded.truncated.any():
         _warn_of_lost_tokens(tokenizer, _count_lost_of_texts(docs, encoded.truncated, pieces.spans))
     n_texts = numpy.asarray([len(doc.spans) for doc in docs], dtype="int64")
     return _split(tokenizer, pieces, _sum_groups(encoded.n_inputs, n_texts))
+
+
+def _tokens_of_texts(docs: Sequence[DocInputs]) -> list[Array]:
+    """Find the tokens of each text, with their characters counted from its start."""
+    tokens = []
+    for doc in docs:
+        firsts, ends = numpy.searchsorted(doc.tokens[:, 0], doc.spans.T)
+        starts = doc.spans[:, 0].tolist()
+        for first, end, start in zip(firsts.tolist(), ends.tolist(), starts, strict=True):
+            tokens.append(doc.tokens[first:end] - start)
+    return tokens
 
 
 def _tokenize_pairs(tokenizer: WordpieceTokenizer, docs: Sequence[DocInputs]) -> list[Wordpieces]:

@@ -82,6 +82,7 @@ class TrfWordpiecer(Pipe):
         self.stride = checked.stride
         self.window_rows = checked.window_rows
         self.split_special_tokens = checked.split_special_tokens
+        self.by_token = checked.by_token
         self.separator = checked.separator
         self._tokenizer: WordpieceTokenizer | None = None
         self._model_limit: int | None = None
@@ -302,6 +303,7 @@ class TrfWordpiecer(Pipe):
             split_special_tokens=self.split_special_tokens,
             type_ids=type_ids,
             window_rows=self.window_rows,
+            by_token=self.by_token,
         )
 
 

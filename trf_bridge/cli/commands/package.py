@@ -9,7 +9,7 @@ import typer
 
 from ... import errors
 from ..console import Force, quiet_downloads, say, steps
-from ..pipelines import find_pipeline
+from ..pipelines import check_library, find_pipeline
 
 
 def command(
@@ -76,6 +76,7 @@ def command(
             wheel = build_recipe(recipe, out, cache=cache, force=force, step=step)
     else:
         folder = find_pipeline(pipeline_or_recipe)
+        check_library(folder, pipeline_or_recipe)
         with steps(1) as step:
             wheel = build_pipeline(folder, out, options=options, force=force, step=step)
     say(f"Built {wheel} ({wheel.stat().st_size / 1e6:.0f} MB)", style="good")

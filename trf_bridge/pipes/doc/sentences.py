@@ -24,6 +24,7 @@ from ... import errors
 from ...arrays import concatenate
 from ...settings import SpansFunction, check_whole_number
 from ...types import Array
+from .strided import StridedSpans
 
 # spaCy's default rules, which hold no state.
 RULES = Sentencizer()
@@ -184,6 +185,8 @@ def find_bounds(
     """
     if sentences == "sents":
         return sentence_bounds(docs, boundaries)
+    if isinstance(sentences, StridedSpans):
+        return join_bounds(docs, [sentences.bounds(len(doc)) for doc in docs])
     function = whole_docs if isinstance(sentences, str) else sentences
     split_docs = [with_boundaries(doc) for doc in docs]
     return join_bounds(docs, _bounds_of_spans(function(split_docs), split_docs, name))

@@ -19,6 +19,7 @@ from ..configs import max_length as find_max_length
 from .forking import guard_forks
 from .loading import copy_backend, load_tokenizer
 from .pair_encoding import Pair, encode_pair
+from .single_tokens import encode_tokens
 from .slow_backend import SlowBackend
 from .windows import WindowPlanner
 
@@ -66,21 +67,24 @@ class WordpieceTokenizer:
         type_ids: bool | None = None,
         split_special_tokens: bool = False,
         window_rows: str = "most_context",
+        by_token: bool = False,
     ) -> None:
         """Wrap a tokenizer.
 
         tokenizer (PreTrainedTokenizerBase): A fast tokenizer, or a slow one.
         max_length (int): The maximum number of wordpieces of an input, boundary pieces included;
             None for a model without a maximum, for which `limit` is WITHOUT_MAXIMUM.
-        overflow (str): How longer inputs are handled: "truncate" drops the end, "window" splits the
-            input into overlapping windows.
+        overflow (str): How longer inputs are handled: "truncate" drops the end, "window" and
+            "strided" split the input into overlapping windows; see `WindowPlanner`.
         stride (int): Wordpieces that neighbouring windows share; at most half of a window.
         type_ids (bool): Whether the model reads type ids; None to use the tokenizer's setting.
         split_special_tokens (bool): Whether special tokens that occur in a text, such as "[SEP]",
             are split like any other text instead of being one wordpiece.
         window_rows (str): The row of a wordpiece that several windows read: that of the window in
             which it has the "most_context", or the "mean" of all. Pairs always use most context.
-        RAISES (ValueError): TB004 for a fast tokenizer that cannot be copied; TB008 for an unknown
+        by_token (bool): Whether `encode` splits each token by itself. Pairs are split as texts.
+        RAISES (ValueError): TB004 for a fast tokenizer that cannot be copied, and for by_token with
+            a slow one; TB008 for an unknown
             option; TB033 for a slow tokenizer whose steps do not add up to a call; TB034 for a
             maximum that leaves no room for a text.
         """
@@ -93,6 +97,10 @@ class WordpieceTokenizer:
             "token_type_ids" in tokenizer.model_input_names if type_ids is None else type_ids
         )
         self.split_special_tokens = split_special_tokens
+        self.by_token = by_token
+        if by_token and not getattr(tokenizer, "is_fast", False):
+            reason = "by_token = true needs a fast tokenizer, which is written in Rust"
+            raise ValueError(errors.TB004.format(trf_name=tokenizer.name_or_path, reason=reason))
         self._backend: Any = (
             copy_backend(tokenizer)
             if getattr(tokenizer, "is_fast", False)
@@ -125,6 +133,7 @@ class WordpieceTokenizer:
         type_ids: bool | None = None,
         split_special_tokens: bool = False,
         window_rows: str = "most_context",
+        by_token: bool = False,
     ) -> WordpieceTokenizer:
         """Load the tokenizer of a checkpoint.
 
@@ -133,7 +142,8 @@ class WordpieceTokenizer:
         trust_remote_code (bool): Whether to run code that comes with the checkpoint.
         max_length (int): The maximum number of wordpieces of an input, boundary pieces included;
             the model's own maximum if that is smaller, or if this is None.
-        overflow, stride, type_ids, split_special_tokens, window_rows: As in `WordpieceTokenizer`.
+        overflow, stride, type_ids, split_special_tokens, window_rows, by_token: As in
+            `WordpieceTokenizer`.
         RETURNS (WordpieceTokenizer): The tokenizer.
         RAISES (ValueError): TB002, TB004, TB008, TB016, TB033, TB034.
         """
@@ -150,19 +160,26 @@ class WordpieceTokenizer:
             type_ids=type_ids,
             split_special_tokens=split_special_tokens,
             window_rows=window_rows,
+            by_token=by_token,
         )
 
-    def encode(self, texts: Sequence[str]) -> Encoded:
+    def encode(self, texts: Sequence[str], tokens: Sequence[Array] = ()) -> Encoded:
         """Split texts into wordpieces, and add the boundary pieces of each input.
 
         texts (sequence of str, (n_texts,)): The raw texts, not split into words.
+        tokens (sequence of int32, each (n_tokens, 2)): Character start and end of the tokens of
+            each text. Only used with `by_token`.
         RETURNS (Encoded): The wordpieces of all texts.
         RAISES (ValueError): TB032; TB039 for a text with half of a surrogate pair.
         WARNS: TB104, once, where offsets of a slow tokenizer are not certain.
         """
         texts = list(texts)
         try:
-            encodings = self._backend.encode_batch(texts)
+            if self.by_token:
+                encodings, offsets = encode_tokens(self._backend, texts, tokens)
+            else:
+                encodings = self._backend.encode_batch(texts)
+                offsets = [encoding.offsets for encoding in encodings]
         except TypeError:
             _raise_for_surrogates(texts)
             raise
@@ -170,13 +187,13 @@ class WordpieceTokenizer:
         whole = Wordpieces(
             ids=_flatten(encoding.ids for encoding in encodings),
             type_ids=_flatten(e.type_ids for e in encodings) if self.type_ids else None,
-            offsets=_flatten(chain.from_iterable(e.offsets for e in encodings)).reshape(-1, 2),
+            offsets=_flatten(chain.from_iterable(offsets)).reshape(-1, 2),
             boundary=_flatten(e.special_tokens_mask for e in encodings).astype("bool"),
             lengths=n_pieces,
             spans=numpy.asarray([(0, len(text)) for text in texts], dtype="int32").reshape(-1, 2),
             class_rows=numpy.empty(0, dtype="int32"),
         )
-        if (n_pieces > self.limit).any():
+        if (n_pieces > self._planner.longest).any():
             return self._split_long(whole)
         wordpieces = replace(whole, class_rows=self._class_rows(whole))
         return Encoded(
@@ -257,12 +274,12 @@ class WordpieceTokenizer:
         rows = numpy.concatenate([s + plan.rows for s, plan in zip(starts, plans, strict=True)])
         n_inputs = numpy.asarray([len(plan.lengths) for plan in plans], dtype="int32")
         runs = None
-        if self.overflow == "window":
+        if self.overflow != "truncate":
             runs = Runs(
                 rows=numpy.concatenate([plan.read_rows for plan in plans]),
                 lengths=numpy.concatenate([plan.read_lengths for plan in plans]),
                 text_spans=numpy.repeat(whole.spans, n_inputs, axis=0),
-                mean=self._planner.window_rows == "mean",
+                mean=self._planner.takes_means,
             )
         wordpieces = Wordpieces(
             ids=whole.ids[rows],

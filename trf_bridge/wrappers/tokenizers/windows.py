@@ -80,7 +80,10 @@ class WindowPlanner:
     Each further window moves on in one text, and in a pair beside the same start of the other.
 
     limit (int): The maximum number of wordpieces of an input, boundary pieces included.
-    overflow (str): "truncate" or "window".
+    overflow (str): "truncate", "window", or "strided" for windows of the wordpieces of a text with
+        its boundary pieces, which are then at the ends of the first and the last window alone. They
+        start every `limit - stride` wordpieces, and a row is the mean of all. Pairs have ordinary
+        windows.
     stride (int): Wordpieces that neighbouring windows share; at most half of what they read of the
         text that they move along.
     window_rows (str): The row of a wordpiece that several windows of a text read: that of the
@@ -101,6 +104,21 @@ class WindowPlanner:
         check_choice("overflow", self.overflow, OVERFLOW)
         check_choice("window_rows", self.window_rows, WINDOW_ROWS)
 
+    @property
+    def longest(self) -> int:
+        """Return the maximum number of wordpieces of a text that is one input."""
+        return self.limit if self.overflow != "strided" else self._step
+
+    @property
+    def takes_means(self) -> bool:
+        """Return whether the row of a wordpiece of a text is the mean over windows."""
+        return self.window_rows == "mean" or self.overflow == "strided"
+
+    @property
+    def _step(self) -> int:
+        """Return the number of wordpieces from the start of a strided window to the next one."""
+        return self.limit - min(self.stride, self.limit // 2)
+
     def plan(self, offsets: Array, sides: Array, spans: Sequence[Range]) -> Plan:
         """Plan the inputs of a text, or of a pair of texts.
 
@@ -111,6 +129,8 @@ class WindowPlanner:
         RETURNS (Plan): The inputs.
         RAISES (ValueError): TB009 where the boundary pieces leave no room for both texts.
         """
+        if self.overflow == "strided" and len(spans) == 1 and len(sides) > self._step:
+            return _plan_strided(offsets, sides, self.limit, self._step)
         if len(sides) <= self.limit:
             return _plan_whole(len(sides), spans)
         boundary = numpy.flatnonzero(sides < 0)
@@ -158,6 +178,35 @@ def _plan_whole(n_pieces: int, spans: Sequence[Range]) -> Plan:
         spans=numpy.asarray([spans], dtype="int32"),
         read_rows=numpy.arange(n_pieces, dtype="int32"),
         read_lengths=lengths,
+    )
+
+
+def _plan_strided(offsets: Array, sides: Array, limit: int, step: int) -> Plan:
+    """Plan windows of a text that start every `step` wordpieces, boundary pieces among them.
+
+    A window provides the rows of the wordpieces before the next window, and covers what it reads.
+
+    offsets (int32, (n_wp, 2)): Character start and end of each wordpiece.
+    sides (int32, (n_wp,)): -1 for boundary pieces.
+    limit (int): The maximum number of wordpieces of a window.
+    step (int): The number of wordpieces from the start of a window to the next one.
+    RETURNS (Plan): The windows.
+    """
+    n_pieces = len(sides)
+    starts = range(0, n_pieces, step)
+    read = [numpy.arange(start, min(start + limit, n_pieces)) for start in starts]
+    spans, reach = [], 0
+    for rows in read:
+        chars = offsets[rows[sides[rows] >= 0]]
+        first = int(chars[:, 0].min(initial=reach if not len(chars) else int(chars[0, 0])))
+        reach = int(chars[:, 1].max(initial=first))
+        spans.append([(first, reach)])
+    return Plan(
+        rows=numpy.arange(n_pieces),
+        lengths=numpy.asarray([min(step, n_pieces - start) for start in starts], dtype="int32"),
+        spans=numpy.asarray(spans, dtype="int32"),
+        read_rows=concatenate(read),
+        read_lengths=numpy.asarray([len(rows) for rows in read], dtype="int32"),
     )
 
 

@@ -1,0 +1,1 @@
+"""Pipelines and configs of other libraries, converted to components of this package."""
