@@ -77,6 +77,7 @@ def test_spacy_train_continues_from_the_head(
         "corpora": {"train": corpus, "dev": corpus},
         "training": {
             "seed": 0,
+            "gpu_allocator": None,
             "dropout": 0.0,
             "max_steps": 12,
             "eval_frequency": 6,

@@ -24,7 +24,7 @@ def from_pretrained(
 
     A head for token classification becomes a trf_token_classifier, and one for sequence
     classification a trf_textcat, with the weights and the labels of the checkpoint. The model then
-    reads whole Docs as one input for the latter, as it was trained, unless `sentences` is given.
+    reads each Doc as one input for the latter, as in its training, unless `sentences` is given.
 
     name_or_path (str, Path): A folder, or a name on the Hugging Face hub.
     lang (str): Code of the language whose tokenizer spaCy uses.

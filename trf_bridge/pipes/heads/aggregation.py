@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy
 from thinc.api import Ops
@@ -29,14 +30,13 @@ def aggregate(
         gradient of them and returns that of the scores.
     SOURCE: `aggregate_word` in transformers, where "mean" is named "average".
     """
-    xp = ops.xp
+    xp: Any = ops.xp
     shifted = scores - scores.max(axis=1, keepdims=True)
     logs = shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
     tokens = numpy.repeat(numpy.arange(len(lengths)), lengths)
     if aggregation == "mean":
         counts = ops.asarray1i(lengths)
-        logs = ops.as_contig(logs)
-        highest: Array = ops.reduce_max(logs, counts)[0]
+        highest: Any = ops.reduce_max(ops.as_contig(logs), counts)[0]
         weights = xp.exp(logs - highest[tokens])
         totals = ops.reduce_sum(weights, counts)
         of_tokens = highest + xp.log(totals / counts.reshape(-1, 1).astype("float32"))
