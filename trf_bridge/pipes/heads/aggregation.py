@@ -35,10 +35,10 @@ def aggregate(
     logs = shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
     tokens = numpy.repeat(numpy.arange(len(lengths)), lengths)
     if aggregation == "mean":
-        counts = ops.asarray1i(lengths)
+        counts: Any = ops.asarray1i(lengths)
         highest: Any = ops.reduce_max(ops.as_contig(logs), counts)[0]
         weights = xp.exp(logs - highest[tokens])
-        totals = ops.reduce_sum(weights, counts)
+        totals: Any = ops.reduce_sum(weights, counts)
         of_tokens = highest + xp.log(totals / counts.reshape(-1, 1).astype("float32"))
         weights = weights / totals[tokens]
     else:
