@@ -34,7 +34,10 @@ HEAVY = ["torch", "transformers", "spacy", "numpy", "thinc", "tokenizers", "safe
 
 ENTRY_POINTS = {
     "spacy_cli": {"trf"},
-    "spacy_factories": {"trf_sentencizer", "trf_wordpiecer", "trf_tok2vec", "trf_textcat"},
+    "spacy_factories": {
+        *["trf_sentencizer", "trf_wordpiecer", "trf_tok2vec"],
+        *["trf_textcat", "trf_token_classifier"],
+    },
     "spacy_architectures": {
         "trf_bridge.TransformerModel.v1",
         "trf_bridge.Tok2VecListener.v1",
@@ -77,7 +80,7 @@ def test_arguments_of_the_public_names():
     def names(function):
         return list(inspect.signature(function).parameters)
 
-    assert names(trf_bridge.from_pretrained) == ["name_or_path", "lang", "settings"]
+    assert names(trf_bridge.from_pretrained) == ["name_or_path", "lang", "head", "settings"]
     assert names(trf_bridge.embed) == ["docs_or_spans", "pooling", "normalize"]
     assert names(trf_bridge.install_extensions) == []
     assert names(trf_bridge.install_hooks) == ["doc"]

@@ -222,6 +222,21 @@ TB060 = (
     "text part can't be loaded by itself: {reason}. Save the text model in a folder, with its "
     "tokenizer, and load that folder."
 )
+TB061 = (
+    "[TB061] The labels of '{name}' are not those of entities: scheme = '{scheme}' does not "
+    "explain {got}. Expected 'O', and either types alone, or types after 'B-', 'I-', 'L-', 'U-' "
+    "or after 'B-', 'I-', 'E-', 'S-'. To write the labels to token.tag_, set annotate = 'tags' on "
+    "the component, or pass head={{'annotate': 'tags'}} to from_pretrained."
+)
+TB062 = (
+    "[TB062] Expected id2label in the config.json of '{trf_name}' to name each of the {n_outputs} "
+    "outputs of its head once, got {got}. Correct the file, or leave the head out with head=False."
+)
+TB063 = "[TB063] '{name}' has {n_labels} labels, but weights for {n_outputs}. {advice}"
+TB064 = (
+    "[TB064] '{name}' expects exactly one right label for each text, of at least two labels, got "
+    "{got}. If a text can have several labels or none, set exclusive_classes = false in its model."
+)
 TB068 = (
     "[TB068] Can't compute the vectors of pooling = 'model': {reason}. Use 'mean' or 'cls', or "
     "create the pipeline from the folder or repository with the files of sentence-transformers."
@@ -280,6 +295,11 @@ TB109 = (
     "[TB109] '{component}' sets sentence boundaries before '{name}', but training does not run it: "
     "the transformer would be trained on other sentences than it predicts on. List '{component}' "
     "under annotating_components in the [training] section of the config."
+)
+TB110 = (
+    "[TB110] The head of '{trf_name}' ({architecture}) was dropped: trf_bridge has no component "
+    "that computes the same. The transformer is complete. Add a component and train it, or pass "
+    "head=False if this is what you want."
 )
 TB112 = (
     "[TB112] The config takes '{component}' from '{source}', a pipeline of {library}. Convert it, "

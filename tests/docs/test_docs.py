@@ -25,6 +25,7 @@ from markdown_it import MarkdownIt
 from spacy.language import Language
 from spacy.tokens.underscore import Underscore
 from thinc.api import Config
+from trained import IOB2, TEXTS, TOKENS, TOPICS, save_trained
 
 import trf_bridge
 from trf_bridge import errors
@@ -39,6 +40,12 @@ IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 # Small checkpoints that replace a package or a name on the hub, in the working directory.
 PIPELINES = {"en_trf_bert": "bert"}
 CHECKPOINTS = {"distilbert/distilbert-base-uncased": "bert"}
+# The same with heads: family, task and labels.
+TRAINED = {
+    "dslim/bert-base-NER": ("bert", TOKENS, IOB2),
+    "cardiffnlp/twitter-roberta-base-sentiment-latest": ("roberta", TEXTS, TOPICS),
+    "cross-encoder/nli-distilroberta-base": ("roberta", TEXTS, TOPICS),
+}
 LISTENER = "trf_bridge.Tok2VecListener.v1"
 
 
@@ -67,10 +74,23 @@ def modules_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.syspath_prepend(folder)
 
 
+@pytest.fixture(scope="module")
+def trained(
+    checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """Save the checkpoints with heads."""
+    folder = tmp_path_factory.mktemp("trained")
+    return {
+        name: save_trained(checkpoint(family), folder / name, task, labels)
+        for name, (family, task, labels) in TRAINED.items()
+    }
+
+
 @pytest.fixture
 def working_directory(
     tmp_path: Path,
     checkpoint: Callable[[str], Path],
+    trained: dict[str, Path],
     pipeline: Callable[..., Language],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
@@ -79,6 +99,8 @@ def working_directory(
         pipeline(family).to_disk(tmp_path / name)
     for name, family in CHECKPOINTS.items():
         shutil.copytree(checkpoint(family), tmp_path / name)
+    for name, path in trained.items():
+        shutil.copytree(path, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     # spaCy would prefer the package that `make demo` installs to the folder.
     monkeypatch.setattr(spacy.util, "is_package", lambda name: False)

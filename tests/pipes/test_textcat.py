@@ -261,14 +261,14 @@ def test_batch_without_any_label_changes_nothing(fresh):
 def test_initialize_without_labels_is_rejected(fresh, exclusive):
     nlp = fresh("bert")
     textcat = add_textcat(nlp, exclusive=exclusive, initialize=False)
-    with pytest.raises(ValueError, match=r"E867|E143"):
+    with pytest.raises(ValueError, match=r"TB064.*0 labels.*exclusive_classes = false|E143"):
         textcat.initialize(lambda: labelled(nlp, given=[{}]), nlp=nlp)
 
 
 @pytest.mark.parametrize(
     ("exclusive", "given", "code"),
     [
-        (True, {"MARITIME": 1.0, "BAKING": 1.0}, "E895"),
+        (True, {"MARITIME": 1.0, "BAKING": 1.0}, "TB064.*MARITIME.*exclusive_classes = false"),
         (True, {"MARITIME": 0.5, "BAKING": 0.5}, "E851"),
         (True, {"MARITIME": float("nan")}, "E851"),
         (False, {"MARITIME": 0.5}, "E851"),
@@ -287,10 +287,28 @@ def test_invalid_category_values_are_rejected(fresh, exclusive, given, code):
 def test_label_added_after_initialize_is_rejected(fresh):
     nlp = fresh("bert")
     textcat = add_textcat(nlp)
-    with pytest.raises(ValueError, match="E922"):
+    with pytest.raises(ValueError, match=r"^\[TB063\] .*4 labels.*weights for 3"):
         textcat.add_label("NEW")
     nlp.update(labelled(nlp), sgd=make_adam())
     assert set(nlp("A").cats) == set(LABELS)
+
+
+@pytest.mark.parametrize("exclusive", [True, False], ids=["exclusive", "multilabel"])
+def test_update_without_initialize_is_rejected(fresh, exclusive):
+    nlp = fresh("bert")
+    textcat = add_textcat(nlp, exclusive=exclusive, initialize=False)
+    for label in LABELS:
+        textcat.add_label(label)
+    with pytest.raises(ValueError, match=r"^\[TB063\] .*3 labels.*weights for 0.*initialize"):
+        nlp.update(labelled(nlp), sgd=make_adam())
+
+
+@pytest.mark.parametrize("given", [[{"A": 1.0}], [{"A": 1.0, "B": 1.0}]])
+def test_exclusive_classes_need_two_labels_and_one_right_one(fresh, given):
+    nlp = fresh("bert")
+    textcat = add_textcat(nlp, initialize=False)
+    with pytest.raises(ValueError, match=r"^\[TB064\] 'trf_textcat'.*exclusive_classes = false"):
+        textcat.initialize(lambda: labelled(nlp, given=given), nlp=nlp)
 
 
 def test_each_component_has_its_own_labels(fresh):

@@ -215,7 +215,7 @@ def find_width(source: Path | None, trf: str, names: Mapping[str, str]) -> int:
             from ..pipes.pretrained import from_pretrained
 
             quiet_downloads()
-            nlp = from_pretrained(trf)
+            nlp = from_pretrained(trf, head=False)
         tok2vec: Any = nlp.get_pipe(names.get("trf_tok2vec", "trf_tok2vec"))
         width: int = tok2vec.model.get_dim("nO")
     return width

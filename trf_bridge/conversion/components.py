@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..wrappers.spacy_pipelines import OTHER_FACTORIES
 from .curated_blocks import DEFAULT_MODEL as DEFAULT_CURATED
 from .curated_blocks import MODELS as CURATED_MODELS
 from .curated_blocks import UNFREEZING, translate_curated, translate_loaders
 from .encoders import DEFAULT_MODEL, MODEL, MODELS, STANDALONE, translate_encoder
 from .job import Encoder, Job
 from .listeners import LISTENERS, translate_listener, translate_pooling
-from .origins import LIBRARIES, OWN
+from .origins import OWN
 from .rows import Row
 from .sourced import source_wordpiecer
 
@@ -59,7 +60,7 @@ class Translation:
     def _component(self, name: str, block: dict[str, Any]) -> dict[str, Any]:
         """Convert one component."""
         where = f"components.{name}"
-        if block.get("factory") in LIBRARIES:
+        if block.get("factory") in OTHER_FACTORIES:
             return self._transformer(name, block, where)
         if "source" in block:
             wordpiecer = source_wordpiecer(self.job, name, block)
@@ -81,7 +82,7 @@ class Translation:
         known = CURATED_MODELS if curated else MODELS
         if model["@architectures"] not in known:
             reason = f"{where}.model uses the architecture '{model['@architectures']}'"
-            raise job.refuse(reason, f"Expected an architecture of {LIBRARIES[factory]}.")
+            raise job.refuse(reason, f"Expected an architecture of {OTHER_FACTORIES[factory]}.")
         translate = translate_curated if curated else translate_encoder
         if not curated:
             job.add(
@@ -171,7 +172,7 @@ class Translation:
         order += [n for n in self.wordpiecers if n not in order]
         current: dict[str, Any] | None = None
         for component in order:
-            shared = blocks[component].get("factory") in LIBRARIES
+            shared = blocks[component].get("factory") in OTHER_FACTORIES
             if self.wordpiecers[component] == current and not shared:
                 continue
             current = self.wordpiecers[component]
@@ -180,7 +181,7 @@ class Translation:
                 name = f"{component}_{WORDPIECER}" if name == WORDPIECER else f"{name}_"
             names[component] = name
             taken.append(name)
-        if len(names) == 1 and blocks[next(iter(names))].get("factory") in LIBRARIES:
+        if len(names) == 1 and blocks[next(iter(names))].get("factory") in OTHER_FACTORIES:
             # By default, it has the checkpoint of the transformer.
             for setting in ("trf_name", "revision"):
                 self.wordpiecers[next(iter(names))].pop(setting, None)

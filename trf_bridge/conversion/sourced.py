@@ -6,8 +6,9 @@ import warnings
 from typing import Any
 
 from .. import errors
+from ..wrappers.spacy_pipelines import OTHER_FACTORIES
 from .job import Job
-from .origins import LIBRARIES, OWN, find_library
+from .origins import OWN, find_library
 
 WORDPIECER, TRANSFORMER = OWN
 
@@ -27,8 +28,8 @@ def source_wordpiecer(job: Job, name: str, block: dict[str, Any]) -> dict[str, A
     component = block.get("component", name)
     # A pipeline that is not installed here: the usual names.
     factory = factories.get(component, component)
-    foreign = find_library(factories) or (not factories and LIBRARIES.get(component, ""))
-    is_transformer = factory in (*LIBRARIES, TRANSFORMER)
+    foreign = find_library(factories) or (not factories and OTHER_FACTORIES.get(component, ""))
+    is_transformer = factory in (*OTHER_FACTORIES, TRANSFORMER)
     where = f"components.{name}"
     if foreign:
         warnings.warn(

@@ -20,6 +20,7 @@ from ..wrappers.models.layer import get_shim
 from .heads.listener import Listener
 from .heads.sample import end_samples
 from .heads.sentence_vectors import CLASS, POOLER, SentenceVectors
+from .heads.trained import CheckedCategories, kept_weights
 from .streams import annotate_stream
 from .tok2vec import TrfTok2Vec
 from .wordpiecer import TrfWordpiecer
@@ -68,14 +69,16 @@ def make_trf_textcat(
     model (Model): Docs -> a score per label; see `TextCatClassVector` and the other architectures.
     threshold (float): The score from which a label is positive, if a Doc can have several.
     scorer (callable): Scores examples.
-    RETURNS (TextCategorizer): A component for exclusive classes or for several labels, depending on
-        the model.
+    RETURNS (TextCategorizer): A component for exclusive classes, for several labels, or for
+        numbers, depending on the model.
     RAISES (ValueError): TB022 if the transformer does not have the output that the model reads.
     """
     check_outputs(nlp, model, name)
     vectors = model.get_ref("vectors") if model.has_ref("vectors") else None
     if isinstance(vectors, Listener):
         vectors.component = name  # for errors, if there is no transformer to connect to
+    if model.attrs.get("regression"):
+        return TrfTextRegressor(nlp.vocab, model, name, threshold=threshold, scorer=scorer)
     if model.attrs["multi_label"]:
         return TrfMultiLabelTextCategorizer(
             nlp.vocab, model, name, threshold=threshold, scorer=scorer
@@ -90,8 +93,30 @@ def textcat_score(examples: Iterable[Example], **settings: Any) -> dict[str, Any
     **settings: The settings of the component, labels and multi_label among them.
     RETURNS (dict): The scores.
     """
+    if settings.get("regression"):
+        return score_numbers(examples, settings["labels"])
     scores: dict[str, Any] = Scorer.score_cats(examples, "cats", **settings)
     return scores
+
+
+def score_numbers(examples: Iterable[Example], labels: Iterable[str]) -> dict[str, Any]:
+    """Score the numbers that a regression predicts.
+
+    examples (iterable of Example): Predictions and references.
+    labels (iterable of str): The names of the numbers.
+    RETURNS (dict): `cats_score`, the mean of R² over the labels, the share of the variance that is
+        predicted; None if no label has different values in two examples.
+    """
+    found = []
+    pairs = [(example.predicted.cats, example.reference.cats) for example in examples]
+    for label in labels:
+        known = [(x[label], y[label]) for x, y in pairs if label in x and label in y]
+        predicted, right = numpy.asarray(known, dtype="float64").reshape(-1, 2).T
+        spread = float(((right - right.mean()) ** 2).sum()) if len(right) else 0.0
+        if spread:
+            found.append(1 - float(((right - predicted) ** 2).sum()) / spread)
+    score = sum(found) / len(found) if found else None
+    return {"cats_score": score, "cats_score_desc": "R²"}
 
 
 def make_textcat_scorer() -> Callable[..., dict[str, Any]]:
@@ -99,7 +124,7 @@ def make_textcat_scorer() -> Callable[..., dict[str, Any]]:
     return textcat_score
 
 
-class TrfTextCategorizer(TextCategorizer):
+class TrfTextCategorizer(CheckedCategories, TextCategorizer):
     """Assigns one of several labels to a Doc, from a vector for each sentence."""
 
     def __init__(
@@ -138,11 +163,36 @@ class TrfTextCategorizer(TextCategorizer):
         nlp (Language): The pipeline.
         labels (iterable of str): The labels; None to read them from the data.
         positive_label (str): Of two labels, the one to compute scores for.
-        RAISES (ValueError): TB020, TB022, and spaCy's own for data without labels.
+        RAISES (ValueError): TB020, TB022, TB063; TB064 for fewer than two labels, or an example
+            with two right ones.
         """
         check_outputs(nlp, self.model, self.name)
-        super().initialize(get_examples, nlp=nlp, labels=labels, positive_label=positive_label)
+        labels = self._check_labels(get_examples, labels)
+        with kept_weights(self.model):
+            super().initialize(get_examples, nlp=nlp, labels=labels, positive_label=positive_label)
         end_samples(self.model)
+
+    def _check_labels(
+        self, get_examples: Callable[[], Iterable[Example]], labels: Iterable[str] | None
+    ) -> list[str]:
+        """Return the labels, of which exclusive classes need two."""
+        if labels is None:
+            labels = (label for example in get_examples() for label in example.reference.cats)
+        found = list(dict.fromkeys([*self.labels, *labels]))
+        if len(found) < 2:
+            got = f"{len(found)} label" + "s" * (not found)
+            raise ValueError(errors.TB064.format(name=self.name, got=got))
+        return found
+
+    def _validate_categories(self, examples: Iterable[Example]) -> None:
+        """Check that every text has at most one right label."""
+        examples = list(examples)
+        for example in examples:
+            right = [label for label, value in example.reference.cats.items() if value == 1.0]
+            if len(right) > 1:
+                got = f"an example with {', '.join(right)}"
+                raise ValueError(errors.TB064.format(name=self.name, got=got))
+        super()._validate_categories(examples)
 
     def _examples_to_truth(self, examples: Iterable[Example]) -> tuple[Any, Any]:
         """Give no gradient to examples without a positive label, which would lower all scores."""
@@ -169,7 +219,7 @@ class TrfTextCategorizer(TextCategorizer):
         return truths, not_missing * labelled.reshape(-1, 1)
 
 
-class TrfMultiLabelTextCategorizer(MultiLabel_TextCategorizer):
+class TrfMultiLabelTextCategorizer(CheckedCategories, MultiLabel_TextCategorizer):
     """Assigns any number of labels to a Doc, from a vector for each sentence."""
 
     def __init__(
@@ -197,11 +247,32 @@ class TrfMultiLabelTextCategorizer(MultiLabel_TextCategorizer):
         get_examples (callable): Returns the training data.
         nlp (Language): The pipeline.
         labels (iterable of str): The labels; None to read them from the data.
-        RAISES (ValueError): TB020, TB022, and spaCy's own for data without labels.
+        RAISES (ValueError): TB020, TB022, TB063, and spaCy's own for data without labels.
         """
         check_outputs(nlp, self.model, self.name)
-        super().initialize(get_examples, nlp=nlp, labels=labels)
+        with kept_weights(self.model):
+            super().initialize(get_examples, nlp=nlp, labels=labels)
         end_samples(self.model)
+
+
+class TrfTextRegressor(TrfMultiLabelTextCategorizer):
+    """Assigns numbers to a Doc, one for each label, such as a degree of similarity."""
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model[Any, Any],
+        name: str = "trf_textcat",
+        *,
+        threshold: float = 0.5,
+        scorer: Callable[..., dict[str, Any]] | None = textcat_score,
+    ) -> None:
+        """Create the component; see `make_trf_textcat` for the arguments."""
+        super().__init__(vocab, model, name, threshold=threshold, scorer=scorer)
+        self.cfg["regression"] = True
+
+    def _validate_categories(self, examples: Iterable[Example]) -> None:
+        """Accept any numbers."""
 
 
 def check_outputs(nlp: Language | None, model: Model[Any, Any], name: str) -> None:

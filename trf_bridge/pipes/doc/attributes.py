@@ -48,8 +48,9 @@ def install_extensions() -> None:
         Doc.set_extension("trf_outputs", getter=get_outputs, setter=_set_outputs)
     if not Doc.has_extension("trf_segments"):
         Doc.set_extension("trf_segments", getter=get_segments)
-    if not Doc.has_extension("trf_separator"):
-        Doc.set_extension("trf_separator", default=None)
+    for name in ("trf_separator", "trf_ent_scores"):
+        if not Doc.has_extension(name):
+            Doc.set_extension(name, default=None)
 
 
 def _attributes() -> dict[str, tuple[Callable[..., Any], Callable[..., None] | None]]:

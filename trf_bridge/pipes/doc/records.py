@@ -35,6 +35,7 @@ PLACE = _key("trf_place")
 SEPARATOR = _key("trf_separator")
 CLOSED = _key("trf_closed")
 POOLING = _key("trf_sentence_pooling")
+ENT_SCORES = _key("trf_ent_scores")
 
 # An alignment is stored with the tokens that it was computed for.
 LINKS = [field.name for field in fields(Alignment)]
@@ -115,6 +116,15 @@ def set_separator(doc: Doc, separator: str) -> None:
     separator (str): Text of the token that separates the two texts; "" for no pair.
     """
     _data(doc)[SEPARATOR] = separator
+
+
+def set_ent_scores(doc: Doc, scores: list[float]) -> None:
+    """Set `doc._.trf_ent_scores`.
+
+    doc (Doc): The Doc; changed.
+    scores (list of float): The probability of each entity, span or tag.
+    """
+    _data(doc)[ENT_SCORES] = scores
 
 
 def get_alignment(doc: Doc) -> Alignment | None:
