@@ -10,7 +10,7 @@ from thinc.api import Config
 
 from .components import Translation
 from .job import Job
-from .origins import LIBRARIES, OWN, find_foreign, find_library, library_of_config
+from ..wrappers.spacy_pipelines import OTHER_FACTORIES, OWN, find_foreign, find_library, library_of_config
 from .rows import Row
 from .variables import inline
 
@@ -43,7 +43,7 @@ def convert_config(
     original = copy.deepcopy(dict(config))
     job = Job(original, path, trf_name, trained, sources or {})
     check_convertible(job)
-    names = [n for n, b in original["components"].items() if b.get("factory") in LIBRARIES]
+    names = [n for n, b in original["components"].items() if b.get("factory") in OTHER_FACTORIES]
     blocks = [(*section, name) for name in names for section in SECTIONS]
     try:
         job.config = inline(original, original, blocks)

@@ -68,7 +68,7 @@ def test_each_stream_has_its_share_of_the_threads(n_streams):
 
 
 @pytest.mark.usefixtures("four_threads")
-def test_threads_elsewhere_stay_as_they_were():
+def test_threads_elsewhere_are_unchanged():
     list(Streams().map(abs, range(3), 4))
     assert torch.get_num_threads() == 4
     with ThreadPoolExecutor(1) as other:
