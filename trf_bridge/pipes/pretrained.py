@@ -19,7 +19,8 @@ def from_pretrained(name_or_path: str | Path, lang: str = "en", **settings: Any)
     **settings: Fields of `WordpiecerSettings` and `TransformerSettings`.
     RETURNS (Language): The pipeline, initialized.
     RAISES (ValueError, TypeError): TB002, TB003, TB004, TB007, TB008, TB009, TB012, TB013, TB016,
-        TB019, TB025, TB030, TB033, TB037; TB018 for an unknown setting.
+        TB019, TB025, TB030, TB033, TB037, TB059, TB060; TB018 for an unknown setting; TB058 for a
+        spaCy pipeline, which `spacy.load` loads.
     """
     import spacy
 
