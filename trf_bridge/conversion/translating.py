@@ -8,9 +8,10 @@ from typing import Any
 
 from thinc.api import Config
 
+from ..wrappers.spacy_pipelines import OTHER_FACTORIES
 from .components import Translation
 from .job import Job
-from ..wrappers.spacy_pipelines import OTHER_FACTORIES, OWN, find_foreign, find_library, library_of_config
+from .origins import OWN, find_foreign, find_library, library_of_config
 from .rows import Row
 from .variables import inline
 

@@ -33,8 +33,9 @@ def from_pretrained(
     **settings: Fields of `WordpiecerSettings` and `TransformerSettings`.
     RETURNS (Language): The pipeline, initialized.
     RAISES (ValueError, TypeError): TB002, TB003, TB004, TB007, TB008, TB009, TB012, TB013, TB016,
-        TB019, TB025, TB030, TB033, TB037; TB018 for an unknown setting; TB022, TB061 and TB062 for
-        a head that can't be used.
+        TB019, TB025, TB030, TB033, TB037, TB059, TB060; TB018 for an unknown setting; TB022, TB061
+        and TB062 for a head that can't be used; TB058 for a spaCy pipeline, which `spacy.load`
+        loads.
     WARNS: TB110 for a head that is dropped.
     """
     import spacy
