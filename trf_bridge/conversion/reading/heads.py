@@ -69,7 +69,9 @@ def _as_saved(component: Any, library: Any) -> Iterator[list[tuple[Model[Any, An
     nodes = list(model.walk()) if isinstance(model, Model) else []
     # The names are read from the file too, and contain those of the substitutes.
     names = [(node, node.name) for node in nodes]
-    pairs = [(node, library.make_substitute()) for node in nodes if isinstance(node, Listener)]
+    pairs: list[tuple[Model[Any, Any], Any]] = [
+        (node, library.make_substitute()) for node in nodes if isinstance(node, Listener)
+    ]
     shims = []
     for layer in own_transformers(component):
         substitute, shim = library.make_own_substitute()
