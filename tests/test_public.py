@@ -65,7 +65,10 @@ def test_public_names_of_the_alignment():
     """`trf_bridge.align` is the package, not the function of the same name inside of it."""
     import trf_bridge.align
 
-    assert sorted(trf_bridge.align.__all__) == ["Alignment", "align", "apply_alignment"]
+    assert sorted(trf_bridge.align.__all__) == [
+        *["Alignment", "POOLINGS", "align", "apply_alignment"],
+        *["join_alignments", "link_characters", "pool_links"],
+    ]
     assert trf_bridge.align.Alignment is trf_bridge.Alignment
     assert trf_bridge.align.apply_alignment is trf_bridge.apply_alignment
     assert inspect.ismodule(trf_bridge.align)
@@ -98,9 +101,9 @@ def test_arguments_of_the_public_names():
     } <= set(model)
     tokenizer = trf_bridge.WordpieceTokenizer
     options = ["max_length", "overflow", "stride", "type_ids", "split_special_tokens"]
-    assert names(tokenizer) == ["tokenizer", *options, "window_rows"]
+    assert names(tokenizer) == ["tokenizer", *options, "window_rows", "by_token"]
     loading = ["name_or_path", "revision", "trust_remote_code"]
-    assert names(tokenizer.from_pretrained) == [*loading, *options, "window_rows"]
+    assert names(tokenizer.from_pretrained) == [*loading, *options, "window_rows", "by_token"]
     for function in (tokenizer, tokenizer.from_pretrained):
         _, *others = inspect.signature(function).parameters.values()
         assert all(p.kind is p.KEYWORD_ONLY for p in others)

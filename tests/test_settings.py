@@ -176,7 +176,7 @@ def test_configs_are_filled_with_the_defaults(architecture):
     filled = registry.fill({"model": {"@architectures": architecture}})["model"]
     expected = {"@architectures": architecture, **defaults_of(TransformerSettings)}
     if architecture == ARCHITECTURES[1]:
-        expected["grad_factor"] = 1.0
+        expected |= {"grad_factor": 1.0, "pooling": "sum", "boundary": True, "space_after": False}
     assert filled == expected
 
 

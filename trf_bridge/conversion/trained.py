@@ -128,7 +128,7 @@ def _check_heads(nlp: Language, source: Path, library: ModuleType) -> None:
     RAISES (ValueError): TB073.
     """
     for name, component in nlp.components:
-        if own_transformers(component) and not hasattr(library, "make_own_stand_in"):
+        if own_transformers(component) and not hasattr(library, "make_own_substitute"):
             reason = f"the component '{name}' has a transformer of its own"
             raise ValueError(errors.TB073.format(path=source / "config.cfg", reason=reason))
 

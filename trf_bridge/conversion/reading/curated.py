@@ -11,6 +11,7 @@ import torch
 from thinc.api import Model, deserialize_attr
 
 from ... import errors
+from .layers import make_empty
 from .piece_encoders import write_tokenizer
 from .saved_models import State, find_shim, read_model, read_state, write_checkpoint
 
@@ -150,16 +151,15 @@ def rename_weights(state: State) -> State:
     return renamed
 
 
-def make_stand_in() -> Model[Any, Any]:
+def make_substitute() -> Model[Any, Any]:
     """Build layers without a function, in the structure of a listener, to read its file.
 
     RETURNS (Model): The layers.
     """
-    pooling: Model[Any, Any] = Model("pooling", _not_run)
-    ragged: Model[Any, Any] = Model("with_ragged_last_layer", _not_run, layers=[pooling])
-    return Model(
+    pooling = make_empty("pooling")
+    ragged = make_empty("with_ragged_last_layer", layers=[pooling])
+    return make_empty(
         "last_transformer_layer_listener",
-        _not_run,
         dims={"nO": None},
         layers=[ragged],
         attrs={"_state": _ListenerState()},
@@ -189,7 +189,3 @@ def _rename_part(
         thirds = zip(("query", "key", "value"), weights.chunk(3), strict=True)
         return {f"{prefix}{attention}{role}.{kind}": third for role, third in thirds}
     return {f"{prefix}{names[part]}.{kind}": weights} if part in names else {}
-
-
-def _not_run(model: Model[Any, Any], X: Any, is_train: bool) -> Any:
-    raise NotImplementedError(model.name)

@@ -58,30 +58,32 @@ def own_transformers(component: Any) -> list[Model[Any, Any]]:
 
 @contextlib.contextmanager
 def _as_saved(component: Any, library: Any) -> Iterator[list[tuple[Model[Any, Any], Any]]]:
-    """Replace the listeners of a component by stand-ins until the block ends.
+    """Replace the listeners of a component by substitutes until the block ends.
 
     component (callable): The component; changed.
-    library (module): The library whose layers the stand-ins have.
-    YIELDS (list of tuple): The layers with a transformer of their own, and the shim of the stand-in
-        of each.
+    library (module): The library whose layers the substitutes have.
+    YIELDS (list of tuple): The layers with a transformer of their own, and the shim of the
+        substitute of each.
     """
     model = getattr(component, "model", None)
     nodes = list(model.walk()) if isinstance(model, Model) else []
-    # The names are read from the file too, and contain those of the stand-ins.
+    # The names are read from the file too, and contain those of the substitutes.
     names = [(node, node.name) for node in nodes]
-    pairs = [(node, library.make_stand_in()) for node in nodes if isinstance(node, Listener)]
+    pairs: list[tuple[Model[Any, Any], Any]] = [
+        (node, library.make_substitute()) for node in nodes if isinstance(node, Listener)
+    ]
     shims = []
     for layer in own_transformers(component):
-        stand_in, shim = library.make_own_stand_in()
-        pairs.append((layer, stand_in))
+        substitute, shim = library.make_own_substitute()
+        pairs.append((layer, substitute))
         shims.append((layer, shim))
-    for layer, stand_in in pairs:
-        replace_model_node(component.model, layer, stand_in)
+    for layer, substitute in pairs:
+        replace_model_node(component.model, layer, substitute)
     try:
         yield shims
     finally:
-        for layer, stand_in in pairs:
-            replace_model_node(component.model, stand_in, layer)
+        for layer, substitute in pairs:
+            replace_model_node(component.model, substitute, layer)
         for node, name in names:
             node.name = name
 

@@ -103,7 +103,8 @@ def _build_sentencepiece(attrs: dict[str, Any], kind: str) -> tuple[Any, dict[st
     from tokenizers.pre_tokenizers import Metaspace
 
     content = attrs["sentencepiece_processor"]
-    proto = sentencepiece_model_pb2.ModelProto.FromString(content)
+    messages: Any = sentencepiece_model_pb2  # generated, without stubs
+    proto = messages.ModelProto.FromString(content)
     processor = SentencePieceProcessor(model_proto=content)
     pieces = [(piece.piece, piece.score) for piece in proto.pieces]
     unknown, ends = processor.unk_id(), [processor.bos_id(), processor.eos_id()]
@@ -113,7 +114,7 @@ def _build_sentencepiece(attrs: dict[str, Any], kind: str) -> tuple[Any, dict[st
         pieces, unknown = [(p, 0.0) for p in CAMEMBERT] + pieces[1:], 3
         ends = [end + 4 for end in ends]
     tokenizer = Tokenizer(Unigram(pieces, unk_id=unknown))
-    steps = [normalizers.Replace(Regex(" {2,}"), " ")]
+    steps: list[Any] = [normalizers.Replace(Regex(" {2,}"), " ")]
     if proto.normalizer_spec.precompiled_charsmap:
         charsmap = proto.normalizer_spec.precompiled_charsmap
         steps.insert(0, normalizers.Precompiled(charsmap))

@@ -11,6 +11,7 @@ import srsly
 from thinc.api import Model, Shim, chain
 
 from ... import errors
+from .layers import make_empty
 from .saved_models import find_shim, read_model, read_state, write_checkpoint
 
 FACTORY = "transformer"
@@ -77,38 +78,30 @@ def read_shim(content: bytes, path: Path, folder: Path) -> None:
     write_checkpoint(folder, config, read_state(state, path), files)
 
 
-def make_stand_in() -> Model[Any, Any]:
+def make_substitute() -> Model[Any, Any]:
     """Build layers without a function, in the structure of a listener, to read its file.
 
     RETURNS (Model): The layers.
     """
-    listener: Model[Any, Any] = _empty("transformer-listener", dims={"nO": None})
-    stand_in: Model[Any, Any] = chain(listener, _make_pooling())
-    stand_in.set_ref("listener", listener)
-    return stand_in
+    listener: Model[Any, Any] = make_empty("transformer-listener", dims={"nO": None})
+    substitute: Model[Any, Any] = chain(listener, _make_pooling())
+    substitute.set_ref("listener", listener)
+    return substitute
 
 
-def make_own_stand_in() -> tuple[Model[Any, Any], SavedShim]:
+def make_own_substitute() -> tuple[Model[Any, Any], SavedShim]:
     """Build layers in the structure of a `Tok2VecTransformer`, which replaces a listener.
 
     RETURNS (Model, SavedShim): The layers, and their shim, which keeps the transformer.
     """
     shim = SavedShim(None)
-    torch_model = _empty("hf-pytorch", dims={"nI": None, "nO": None}, shims=[shim])
-    transformer = _empty("transformer", dims={"nO": None}, layers=[torch_model])
-    stand_in: Model[Any, Any] = chain(
-        chain(transformer, _empty("split-trf-batch")), _make_pooling()
+    torch_model = make_empty("hf-pytorch", dims={"nI": None, "nO": None}, shims=[shim])
+    transformer = make_empty("transformer", dims={"nO": None}, layers=[torch_model])
+    substitute: Model[Any, Any] = chain(
+        chain(transformer, make_empty("split-trf-batch")), _make_pooling()
     )
-    return stand_in, shim
+    return substitute, shim
 
 
 def _make_pooling() -> Model[Any, Any]:
-    return _empty("trfs2arrays", layers=[_empty("pooling")], attrs={"grad_factor": 1.0})
-
-
-def _empty(name: str, **options: Any) -> Model[Any, Any]:
-    return Model(name, _not_run, **options)
-
-
-def _not_run(model: Model[Any, Any], X: Any, is_train: bool) -> Any:
-    raise NotImplementedError(model.name)
+    return make_empty("trfs2arrays", layers=[make_empty("pooling")], attrs={"grad_factor": 1.0})
