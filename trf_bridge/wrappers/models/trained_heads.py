@@ -125,9 +125,11 @@ def _load(
             **options,
         )
     inner = f"{model.base_model_prefix}."
-    for name, saved, _ in info["mismatched_keys"]:
+    for key in info["mismatched_keys"]:
+        # transformers 4 returns names, and 5 also the shapes.
+        name, n_saved = (key, "saved") if isinstance(key, str) else (key[0], key[1][0])
         if not name.startswith(inner):
-            _raise_misfit(trf_name, f"{config.num_labels} labels", saved[0])
+            _raise_misfit(trf_name, f"{config.num_labels} labels", n_saved)
     missing = sorted(name for name in info["missing_keys"] if not name.startswith(inner))
     if missing:
         reason = f"the file lacks {', '.join(missing[:3])}"
@@ -221,7 +223,7 @@ def _read_labels(config: PretrainedConfig, n_outputs: int, trf_name: str) -> lis
     return labels
 
 
-def _raise_misfit(trf_name: str, got: str, n_outputs: int) -> None:
+def _raise_misfit(trf_name: str, got: str, n_outputs: int | str) -> None:
     raise ValueError(errors.TB062.format(trf_name=trf_name, got=got, n_outputs=n_outputs))
 
 
