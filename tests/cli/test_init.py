@@ -66,6 +66,7 @@ VALUES: dict[str, Any] = {
     "stride": 4,
     "window_rows": "mean",
     "split_special_tokens": True,
+    "by_token": True,
     "separator": "|||",
     "words_per_batch": 64,
     "output_hidden_states": True,

@@ -306,7 +306,7 @@ def test_settings_are_described_instead_of_keyword_arguments() -> None:
         **descriptions_of(TransformerSettings),
     }
     del fields["trf_name"]  # the argument name_or_path
-    assert list(rows) == ["name_or_path", "lang", *fields]
+    assert list(rows) == ["name_or_path", "lang", "head", *fields]
     assert rows["stride"] == ["int, default `128`", fields["stride"]]
     assert rows["precision"][0] == 'str, default `"fp32"`'
     rows = rows_of(section(generated("components"), "trf_wordpiecer"))
@@ -318,7 +318,13 @@ def test_settings_are_described_instead_of_keyword_arguments() -> None:
 def test_signatures() -> None:
     text = generated("public names")
     code = "\n\n```python\ntrf_bridge.{}\n```\n\n"
-    call = 'from_pretrained(name_or_path, lang="en", **settings) -> Language'
+    call = """from_pretrained(
+    name_or_path,
+    lang="en",
+    *,
+    head=True,
+    **settings,
+) -> Language"""
     assert text.count(code.format(call)) == 1
     assert code.format("install_extensions()") in text
     assert code.format("align.align(texts, token_spans, wordpieces) -> Alignment") in text

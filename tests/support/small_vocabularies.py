@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from learned_pieces import count_words, learn_merges
@@ -124,4 +125,19 @@ def load_small(folder: Path, name: str) -> Any:
     import transformers
 
     options = {"do_lower_case": name == "bert-uncased"} if name.startswith("bert") else {}
-    return getattr(transformers, SMALL_TOKENIZERS[name]).from_pretrained(folder, **options)
+    tokenizer = getattr(transformers, SMALL_TOKENIZERS[name]).from_pretrained(folder, **options)
+    if name == "xlnet":
+        # The class of transformers 5 leaves out rules of its own converter, which 4 uses.
+        from transformers.convert_slow_tokenizer import XLNetConverter
+
+        source = SimpleNamespace(
+            vocab_file=str(folder / "spiece.model"),
+            do_lower_case=False,
+            remove_space=True,
+            keep_accents=False,
+            convert_tokens_to_ids=tokenizer.convert_tokens_to_ids,
+        )
+        converted = XLNetConverter(source).converted()
+        converted.add_special_tokens(list(tokenizer.added_tokens_decoder.values()))
+        tokenizer._tokenizer = converted
+    return tokenizer

@@ -58,7 +58,7 @@ def from_pretrained(
     nlp.add_pipe("trf_sentencizer", name="sentencizer")
     nlp.add_pipe("trf_wordpiecer", config=wordpiecer)
     nlp.add_pipe("trf_tok2vec", config={"model": transformer})
-    trained = None if head is False else _load_head(given)
+    trained = _load_head(given) if head is not False and given["trf_name"] else None
     if trained is not None and trained.task == "texts":
         whole = {"sentences": "doc", **wordpiecer}
         nlp.replace_pipe("trf_wordpiecer", "trf_wordpiecer", config=whole)
@@ -78,8 +78,8 @@ def _load_head(given: dict[str, Any]) -> TrainedHead | None:
 
 def _add_head(nlp: Language, head: TrainedHead, settings: dict[str, Any]) -> None:
     """Add the component for a head, with its labels and weights, given its other settings."""
+    from .heads.checkpoint_weights import copy_weights
     from .heads.label_schemes import OUTSIDE
-    from .heads.trained import copy_weights
 
     model: dict[str, Any] = {"activation": head.activation}
     if head.activation is not None:

@@ -42,7 +42,9 @@ def Tok2VecTransformer(
 
     trf_name (str): A folder, or a name on the Hugging Face hub.
     grad_factor (float): Factor of the gradient.
-    pooling (str), boundary (bool), space_after (bool): As in `Tok2VecListener`.
+    pooling (str): As in `Tok2VecListener`.
+    boundary (bool): As in `Tok2VecListener`.
+    space_after (bool): As in `Tok2VecListener`.
     **settings: The other fields of `TransformerSettings`.
     RETURNS (Model): Sequence of Doc -> list of float32, each (n_tokens, width).
     RAISES (ValueError, TypeError): TB008, TB009, TB025.

@@ -17,10 +17,10 @@ from thinc.api import Config, Model
 
 from .. import errors
 from ..wrappers.models.layer import get_shim
+from .heads.checkpoint_weights import CheckedCategories, kept_weights
 from .heads.listener import Listener
 from .heads.sample import end_samples
 from .heads.sentence_vectors import CLASS, POOLER, SentenceVectors
-from .heads.trained import CheckedCategories, kept_weights
 from .streams import annotate_stream
 from .tok2vec import TrfTok2Vec
 from .wordpiecer import TrfWordpiecer

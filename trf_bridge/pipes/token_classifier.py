@@ -27,6 +27,7 @@ from .heads.annotations import (
     names_in,
     token_classifier_score,
 )
+from .heads.checkpoint_weights import CheckedLabels, kept_weights
 from .heads.label_schemes import (
     OUTSIDE,
     SCHEMES,
@@ -38,7 +39,6 @@ from .heads.label_schemes import (
 from .heads.listener import Listener
 from .heads.sample import end_samples
 from .heads.token_rows import own_pieces, texts_of_tokens
-from .heads.trained import CheckedLabels, kept_weights
 from .streams import annotate_stream
 
 DEFAULT_MODEL = """

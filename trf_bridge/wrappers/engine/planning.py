@@ -253,16 +253,15 @@ def plan_packed(lengths: Array, words_per_batch: int, *, multiple: int = 1) -> l
     order = numpy.argsort(-numpy.asarray(lengths), kind="stable")
     ends = numpy.cumsum(lengths[order])
     subbatches = []
-    start = taken = n_left = 0
+    start = taken = 0
     while start < len(order):
         left = int(ends[-1]) - taken
         # A subbatch ends with the input that reaches the even size, so that size must leave room
         # for the longest input.
         most = max(words_per_batch - int(lengths[order[start]]) + 1, 1) if words_per_batch else left
-        n_left = max(n_left - 1, math.ceil(left / most), 1)
-        if not start:
-            n_left = math.ceil(n_left / multiple) * multiple
-        even = left / n_left
+        n_subbatches = len(subbatches) + (math.ceil(left / most) if left else 1)
+        n_subbatches = math.ceil(n_subbatches / multiple) * multiple
+        even = left / (n_subbatches - len(subbatches))
         taken = int(ends[numpy.searchsorted(ends, taken + even)])
         # Inputs without wordpieces come last and join the last subbatch.
         end = int(numpy.searchsorted(ends, taken, side="right"))
