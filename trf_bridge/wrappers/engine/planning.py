@@ -252,7 +252,7 @@ def plan_packed(lengths: Array, words_per_batch: int, *, multiple: int = 1) -> l
     """
     order = numpy.argsort(-numpy.asarray(lengths), kind="stable")
     ends = numpy.cumsum(lengths[order])
-    subbatches = []
+    subbatches: list[Array] = []
     start = taken = 0
     while start < len(order):
         left = int(ends[-1]) - taken
