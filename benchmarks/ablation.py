@@ -84,6 +84,11 @@ def _unlimited(*arguments: Any) -> int:
     return sys.maxsize
 
 
+def _one(*arguments: Any) -> int:
+    """Return the number of subbatches that run at a time."""
+    return 1
+
+
 TRICKS = {
     "encoder": Trick(
         "the forward pass of this project; without it the model's own, on tiles",
@@ -119,6 +124,12 @@ TRICKS = {
         "subbatches whose rows fit into the caches; without them of the size words_per_batch",
         (*PREDICTION[:2], *TRAINING),
         patches=replaced("engine.base", "rows_in_caches", _unlimited),
+    ),
+    "side by side": Trick(
+        "several subbatches at a time, each on its share of the threads; without it one after "
+        "another, each on all threads",
+        PREDICTION[:2],
+        patches=replaced("engine.encoder", "count_streams", _one),
     ),
     "fast dropout": Trick(
         "16 random bits for each cell of a dropout; without it one random number of torch",
