@@ -43,6 +43,8 @@ def run_python(code, folder):
     done = subprocess.run(
         [sys.executable, "-c", RECORD + code],
         cwd=folder,
+        # Set on some machines, and by the pipelines of transformers.
+        env={name: value for name, value in os.environ.items() if name != PARALLELISM},
         capture_output=True,
         text=True,
         check=True,
