@@ -8,6 +8,7 @@ from functools import cache
 
 from locations import SHARED
 from small_data import read_conllu
+from small_vocabularies import convert_xlnet
 
 DATA = SHARED / "data"
 
@@ -36,7 +37,10 @@ def load_tokenizer(name):
     tokenizer_class = getattr(transformers, TOKENIZERS[name])
     folder = DATA / "tokenizers" / name
     options = {"do_lower_case": name.endswith("uncased")} if name.startswith("bert") else {}
-    return tokenizer_class.from_pretrained(folder, **options)
+    tokenizer = tokenizer_class.from_pretrained(folder, **options)
+    if name.startswith("xlnet"):
+        convert_xlnet(tokenizer, folder)
+    return tokenizer
 
 
 def sample(texts):

@@ -127,17 +127,27 @@ def load_small(folder: Path, name: str) -> Any:
     options = {"do_lower_case": name == "bert-uncased"} if name.startswith("bert") else {}
     tokenizer = getattr(transformers, SMALL_TOKENIZERS[name]).from_pretrained(folder, **options)
     if name == "xlnet":
-        # The class of transformers 5 leaves out rules of its own converter, which 4 uses.
-        from transformers.convert_slow_tokenizer import XLNetConverter
-
-        source = SimpleNamespace(
-            vocab_file=str(folder / "spiece.model"),
-            do_lower_case=False,
-            remove_space=True,
-            keep_accents=False,
-            convert_tokens_to_ids=tokenizer.convert_tokens_to_ids,
-        )
-        converted = XLNetConverter(source).converted()
-        converted.add_special_tokens(list(tokenizer.added_tokens_decoder.values()))
-        tokenizer._tokenizer = converted
+        convert_xlnet(tokenizer, folder)
     return tokenizer
+
+
+def convert_xlnet(tokenizer: Any, folder: Path) -> None:
+    """Give a tokenizer the rules of XLNet that the class of transformers 5 leaves out.
+
+    They are those of its own converter, which transformers 4 uses.
+
+    tokenizer (PreTrainedTokenizerBase): The tokenizer; changed.
+    folder (Path): The folder with spiece.model.
+    """
+    from transformers.convert_slow_tokenizer import XLNetConverter
+
+    source = SimpleNamespace(
+        vocab_file=str(folder / "spiece.model"),
+        do_lower_case=False,
+        remove_space=True,
+        keep_accents=False,
+        convert_tokens_to_ids=tokenizer.convert_tokens_to_ids,
+    )
+    converted = XLNetConverter(source).converted()
+    converted.add_special_tokens(list(tokenizer.added_tokens_decoder.values()))
+    tokenizer._tokenizer = converted
